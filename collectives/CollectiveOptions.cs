@@ -1,0 +1,9 @@
+namespace Distributed.Collectives;
+
+/// <summary>What every collective operation carries beside its data.</summary>
+/// <param name="Tag">
+/// Tells operations apart: every rank passes the same tag to the same operation, and a peer whose next message carries another one
+/// is out of step, which is an error and never a wrong sum.
+/// </param>
+/// <param name="Timeout">The limit for the whole operation; <see langword="null"/> takes <see cref="ProcessGroup.DefaultTimeout"/>.</param>
+public readonly record struct CollectiveOptions(uint Tag = 0, TimeSpan? Timeout = null);

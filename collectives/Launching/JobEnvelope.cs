@@ -1,0 +1,89 @@
+using System.Security.Cryptography;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Distributed.Collectives.Launching;
+
+/// <summary>
+/// What the launcher tells a worker in private: one JSON line, the first thing on the worker's stdin, never in argv or the
+/// environment, where other processes could read it.
+/// </summary>
+/// <param name="JobId">128 random bits in hex: names the job in sockets and handshakes.</param>
+/// <param name="Secret">The key with which the ranks of the job prove themselves to each other and to the store.</param>
+/// <param name="Epoch">The restart count; messages of another epoch are refused.</param>
+/// <param name="Rank">The rank that this envelope is for.</param>
+/// <param name="LauncherProcessId">The launcher's process id: a worker that finds another parent has lost it.</param>
+public sealed record JobEnvelope(string JobId, JobSecret Secret, int Epoch, int Rank, int LauncherProcessId)
+{
+    /// <summary>A line longer than this is not an envelope.</summary>
+    public const int MaxByteCount = 4096;
+
+    /// <summary>The envelope as one line of JSON, with its line feed.</summary>
+    public byte[] ToLine()
+    {
+        var wire = new Wire(JobId, Secret.ToBase64(), Epoch, Rank, LauncherProcessId);
+        return [.. JsonSerializer.SerializeToUtf8Bytes(wire, EnvelopeJson.Default.Wire), (byte)'\n'];
+    }
+
+    /// <summary>Reads what <see cref="ToLine"/> wrote.</summary>
+    /// <exception cref="RankEnvironmentException">The line is no envelope.</exception>
+    public static JobEnvelope Parse(ReadOnlySpan<byte> line)
+    {
+        try
+        {
+            if (JsonSerializer.Deserialize(line, EnvelopeJson.Default.Wire) is { JobId.Length: > 0, Secret: not null } wire)
+            {
+                return new JobEnvelope(wire.JobId, JobSecret.FromBase64(wire.Secret), wire.Epoch, wire.Rank, wire.LauncherProcessId);
+            }
+        }
+        catch (Exception exception) when (exception is JsonException or FormatException)
+        {
+            // The sentence below says all that a user can act on.
+        }
+
+        throw new RankEnvironmentException("The first line on stdin is not a job envelope although DISTRUN_ENVELOPE=1; start this program with distrun.");
+    }
+
+    internal sealed record Wire(string JobId, string Secret, int Epoch, int Rank, int LauncherProcessId);
+}
+
+/// <summary>A job's 256-bit secret. It never prints.</summary>
+public sealed class JobSecret
+{
+    private const int ByteCount = 32;
+    private readonly byte[] _bytes;
+
+    private JobSecret(byte[] bytes) => _bytes = bytes;
+
+    /// <summary>A new secret.</summary>
+    public static JobSecret Create() => new(RandomNumberGenerator.GetBytes(ByteCount));
+
+    /// <summary>HMAC-SHA256 under a key that is the secret's own for <paramref name="purpose"/> (HKDF, RFC 5869).</summary>
+    /// <param name="purpose">What is proved and by whom, so that a proof fits one place only.</param>
+    /// <param name="message">What the proof covers: the other side's nonce.</param>
+    public byte[] Prove(string purpose, ReadOnlySpan<byte> message)
+    {
+        Span<byte> key = stackalloc byte[ByteCount];
+        HKDF.DeriveKey(HashAlgorithmName.SHA256, _bytes, key, salt: [], info: System.Text.Encoding.UTF8.GetBytes(purpose));
+        return HMACSHA256.HashData(key, message);
+    }
+
+    /// <summary>Whether <paramref name="proof"/> is what <see cref="Prove"/> gives, compared in constant time.</summary>
+    public bool Verify(string purpose, ReadOnlySpan<byte> message, ReadOnlySpan<byte> proof)
+        => CryptographicOperations.FixedTimeEquals(Prove(purpose, message), proof);
+
+    /// <inheritdoc/>
+    public override string ToString() => "***";
+
+    internal static JobSecret FromBase64(string text)
+    {
+        var bytes = Convert.FromBase64String(text);
+        return bytes.Length == ByteCount ? new JobSecret(bytes) : throw new FormatException("A job secret has 32 bytes.");
+    }
+
+    internal string ToBase64() => Convert.ToBase64String(_bytes);
+}
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
+[JsonSerializable(typeof(JobEnvelope.Wire))]
+internal sealed partial class EnvelopeJson : JsonSerializerContext;

@@ -1,0 +1,16 @@
+namespace Distributed.Collectives;
+
+/// <summary>The ranks did not find each other.</summary>
+public abstract class RendezvousException : Exception
+{
+    private protected RendezvousException(string message, Exception? inner)
+        : base(message, inner)
+    {
+    }
+}
+
+/// <summary>Something that others should have brought was missing when the limit ran out; the message says what, or which ranks.</summary>
+public sealed class RendezvousTimeoutException(string message) : RendezvousException(message, null);
+
+/// <summary>The store, or a peer that the store names, cannot be reached or does not accept this process.</summary>
+public sealed class RendezvousConnectionException(string message, Exception? inner = null) : RendezvousException(message, inner);
