@@ -23,10 +23,10 @@ internal enum FailureKind
 
 /// <summary>Why a group failed.</summary>
 /// <param name="Kind">How it came about on this rank.</param>
+/// <param name="Origin">The rank that met it.</param>
 /// <param name="BlamedRank">The rank at fault, where one is.</param>
 /// <param name="Sentence">The cause in the words of the rank that met it, the same on every rank.</param>
-/// <param name="ToldBy">The peer that told this rank, for <see cref="FailureKind.Told"/>.</param>
-internal sealed record FirstCause(FailureKind Kind, int? BlamedRank, string Sentence, int? ToldBy = null);
+internal sealed record FirstCause(FailureKind Kind, int Origin, int? BlamedRank, string Sentence);
 
 /// <summary>
 /// Whether the group of one rank still stands. The first failure is kept, whoever meets it (the owner thread or a reader); whatever
@@ -73,15 +73,15 @@ internal sealed class GroupFailure(RunningOperation operation)
     {
         if (First is null)
         {
-            Keep(new FirstCause(kind, peer, AbortCause.Bound(operation.Describe(what))));
+            Keep(new FirstCause(kind, operation.Rank, peer, AbortCause.Bound(operation.Describe(what))));
         }
     }
 
     /// <summary>Keeps the failure that the owner of the group declares.</summary>
-    public void Request(string cause) => Keep(new FirstCause(FailureKind.Requested, BlamedRank: null, AbortCause.Bound(cause)));
+    public void Request(string cause) => Keep(new FirstCause(FailureKind.Requested, operation.Rank, BlamedRank: null, AbortCause.Bound(cause)));
 
-    /// <summary>Keeps the failure that peer <paramref name="by"/> tells of.</summary>
-    public void Tell(int by, string cause, int? blamedRank) => Keep(new FirstCause(FailureKind.Told, blamedRank, AbortCause.Bound(cause), by));
+    /// <summary>Keeps the failure of which a peer tells, and which rank <paramref name="origin"/> met.</summary>
+    public void Tell(int origin, string cause, int? blamedRank) => Keep(new FirstCause(FailureKind.Told, origin, blamedRank, AbortCause.Bound(cause)));
 
     /// <summary>Keeps a failure and returns what the owner thread has to throw for the first cause, which may be an older one.</summary>
     public CollectiveException Fail(FailureKind kind, int peer, string what)
@@ -158,7 +158,7 @@ internal sealed class GroupFailure(RunningOperation operation)
             };
         }
 
-        var by = first.ToldBy is { } rank ? $" by rank {rank}" : "";
-        return new GroupAbortedException(operation.Describe($"the group was aborted before{by}; the first cause: {first.Sentence}"), first.BlamedRank);
+        return new GroupAbortedException(
+            operation.Describe($"the group was aborted before by rank {first.Origin}; the first cause: {first.Sentence}"), first.BlamedRank);
     }
 }

@@ -57,6 +57,9 @@ internal sealed class PeerProcessGroup : ProcessGroup
     /// <inheritdoc/>
     public override string TransportDescription { get; }
 
+    /// <summary>The connections to the other ranks.</summary>
+    public IReadOnlyList<PeerTransport> Transports => _transports;
+
     /// <inheritdoc/>
     public override CancellationToken Aborted => _failure.Aborted;
 
@@ -195,7 +198,7 @@ internal sealed class PeerProcessGroup : ProcessGroup
 
     private void ThrowIfNotRank(int rank, string name)
     {
-        if ((uint)rank >= (uint)WorldSize)
+        if (rank < 0 || rank >= WorldSize)
         {
             throw new ArgumentOutOfRangeException(name, rank, $"The ranks of this group are 0 to {WorldSize - 1}.");
         }

@@ -85,7 +85,7 @@ internal sealed class GrpcHost : IAsyncDisposable
         limits.MaxRequestHeadersTotalSize = 8 << 10;
         limits.MaxRequestHeaderCount = 32;
         limits.RequestHeadersTimeout = TimeSpan.FromSeconds(5);
-        limits.KeepAliveTimeout = Timeout.InfiniteTimeSpan;
+        limits.KeepAliveTimeout = TimeSpan.FromDays(7); // not infinite: that overflows in Kestrel 10.0 and closes idle connections within a second
         limits.MaxRequestBodySize = null;
         limits.MinRequestBodyDataRate = null;
         limits.MinResponseDataRate = null;

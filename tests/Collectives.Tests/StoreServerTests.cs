@@ -77,6 +77,34 @@ public sealed class StoreServerTests
     }
 
     [Fact]
+    public async Task Connection_IdleForLongerThanAHeartbeat_StaysOpen()
+    {
+        // The client's part of an HTTP/2 connection (RFC 9113, 3.4): the preface and empty settings.
+        byte[] preface = [.. "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8, 0, 0, 0, 4, 0, 0, 0, 0, 0];
+        const byte GoAway = 7;
+
+        await using var job = await TestJob.StartAsync();
+        await using var connection = await UnixSocketAddress.ConnectAsync(
+            UnixSocketAddress.PathOf(job.Store.Address), TimeSpan.FromSeconds(5), CancellationToken.None);
+        await connection.WriteAsync(preface);
+        using var idle = new CancellationTokenSource(TimeSpan.FromSeconds(3));
+        var frame = new byte[9];
+        try
+        {
+            while (true)
+            {
+                await connection.ReadExactlyAsync(frame, idle.Token);
+                Assert.NotEqual(GoAway, frame[3]);
+                await connection.ReadExactlyAsync(new byte[(frame[0] << 16) | (frame[1] << 8) | frame[2]], idle.Token);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // Silence, as it should be.
+        }
+    }
+
+    [Fact]
     public async Task Start_OnATakenOrTooLongPath_SaysSo()
     {
         await using var job = await TestJob.StartAsync();

@@ -82,7 +82,7 @@ internal sealed class GrpcTransport : PeerTransport
     /// <inheritdoc/>
     public override Task TellAsync(FirstCause cause)
     {
-        var abort = new Abort { Cause = cause.Sentence };
+        var abort = new Abort { OriginRank = (uint)cause.Origin, Cause = cause.Sentence };
         if (cause.BlamedRank is { } blamed)
         {
             (abort.BlamesRank, abort.BlamedRank) = (true, (uint)blamed);
@@ -217,7 +217,7 @@ internal sealed class GrpcTransport : PeerTransport
                 return true;
             case PeerFrame.ContentOneofCase.Abort:
                 _saidFarewell = true;
-                _failure.Tell(PeerRank, frame.Abort.Cause, frame.Abort.BlamesRank ? (int)Math.Min(frame.Abort.BlamedRank, int.MaxValue) : null);
+                _failure.Tell((int)(frame.Abort.OriginRank & int.MaxValue), frame.Abort.Cause, frame.Abort.BlamesRank ? (int)(frame.Abort.BlamedRank & int.MaxValue) : null);
                 return false;
             case PeerFrame.ContentOneofCase.Leave:
                 _saidFarewell = true;

@@ -82,7 +82,7 @@ internal sealed class InMemoryTransport(int peerRank, GroupFailure failure) : Pe
     {
         if (!_hasLeft)
         {
-            failure.Tell(PeerRank, cause.Sentence, cause.BlamedRank);
+            failure.Tell(cause.Origin, cause.Sentence, cause.BlamedRank);
         }
     }
 
