@@ -1,15 +1,15 @@
 using System.Diagnostics;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
-using Microsoft.Extensions.Options;
 
 namespace Distributed.Collectives.Hosting;
 
@@ -20,9 +20,12 @@ namespace Distributed.Collectives.Hosting;
 internal sealed class GrpcHost : IAsyncDisposable
 {
     private readonly ServiceProvider _services;
-    private readonly KestrelServer _server;
+    private readonly IServer _server;
 
-    private GrpcHost(ServiceProvider services, KestrelServer server) => (_services, _server) = (services, server);
+    private GrpcHost(ServiceProvider services, IServer server) => (_services, _server) = (services, server);
+
+    /// <summary>The addresses that the server listens on, as URLs, with the port numbers that the system gave.</summary>
+    public IEnumerable<string> Addresses => _server.Features.Get<IServerAddressesFeature>()?.Addresses ?? [];
 
     /// <summary>Starts serving <paramref name="service"/>.</summary>
     /// <param name="service">A generated service base's implementation; used for every call.</param>
@@ -34,29 +37,30 @@ internal sealed class GrpcHost : IAsyncDisposable
         TService service, int maxMessageByteCount, Action<KestrelServerOptions> configure, CancellationToken cancellationToken)
         where TService : class
     {
-        var services = new ServiceCollection()
-            .AddSingleton<ILoggerFactory>(NullLoggerFactory.Instance)
-            .AddSingleton(typeof(ILogger<>), typeof(NullLogger<>))
-            .AddSingleton(new DiagnosticListener("Distributed.Collectives"))
-            .AddSingleton(service);
+        var services = new ServiceCollection();
+        services.AddSingleton<ILoggerFactory>(NullLoggerFactory.Instance);
+        services.AddSingleton(typeof(ILogger<>), typeof(NullLogger<>));
+        services.AddSingleton(new DiagnosticListener("Distributed.Collectives"));
+        services.AddSingleton<DiagnosticSource>(provider => provider.GetRequiredService<DiagnosticListener>());
         services.AddMetrics();
         services.AddRouting();
+        services.AddSingleton(service);
         services.AddGrpc(options =>
         {
             options.MaxReceiveMessageSize = maxMessageByteCount;
             options.MaxSendMessageSize = maxMessageByteCount;
         });
+        new ServerServices(services).UseKestrelCore().ConfigureKestrel(options =>
+        {
+            options.AddServerHeader = false;
+            SetLimits(options.Limits);
+            configure(options);
+        });
 
         var provider = services.BuildServiceProvider();
         try
         {
-            var options = new KestrelServerOptions { ApplicationServices = provider, AddServerHeader = false };
-            SetLimits(options.Limits);
-            configure(options);
-            var server = new KestrelServer(
-                Options.Create(options),
-                new SocketTransportFactory(Options.Create(new SocketTransportOptions()), NullLoggerFactory.Instance),
-                NullLoggerFactory.Instance);
+            var server = provider.GetRequiredService<IServer>();
             await server.StartAsync(new Application(Route<TService>(provider), provider), cancellationToken);
             return new GrpcHost(provider, server);
         }
@@ -67,15 +71,11 @@ internal sealed class GrpcHost : IAsyncDisposable
         }
     }
 
-    /// <summary>The addresses that the server listens on, as URLs, with the port numbers that the system gave.</summary>
-    public IEnumerable<string> Addresses => _server.Features.Get<IServerAddressesFeature>()?.Addresses ?? [];
-
     /// <summary>Closes the endpoints and ends every call that is still running.</summary>
     public async ValueTask DisposeAsync()
     {
         // Already cancelled: a call that waits for a value does not hold up the end.
         await _server.StopAsync(new CancellationToken(canceled: true));
-        _server.Dispose();
         await _services.DisposeAsync();
     }
 
@@ -98,6 +98,35 @@ internal sealed class GrpcHost : IAsyncDisposable
             .UseRouting()
             .UseEndpoints(endpoints => endpoints.MapGrpcService<TService>())
             .Build();
+
+    // Kestrel registers itself with a web host builder; all that it asks of one is the service collection.
+    private sealed class ServerServices(IServiceCollection services) : IWebHostBuilder
+    {
+        private readonly WebHostBuilderContext _context = new();
+
+        public IWebHostBuilder ConfigureServices(Action<IServiceCollection> configureServices)
+        {
+            configureServices(services);
+            return this;
+        }
+
+        public IWebHostBuilder ConfigureServices(Action<WebHostBuilderContext, IServiceCollection> configureServices)
+        {
+            configureServices(_context, services);
+            return this;
+        }
+
+        public IWebHostBuilder ConfigureAppConfiguration(Action<WebHostBuilderContext, IConfigurationBuilder> configureDelegate)
+            => throw new NotSupportedException();
+
+        public IWebHostBuilder UseSetting(string key, string? value) => throw new NotSupportedException();
+
+        public string? GetSetting(string key) => null;
+
+#pragma warning disable ASPDEPR008 // The interface still has it.
+        public IWebHost Build() => throw new NotSupportedException();
+#pragma warning restore ASPDEPR008
+    }
 
     private sealed class Application(RequestDelegate route, IServiceProvider services) : IHttpApplication<HttpContext>
     {

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
@@ -22,6 +23,7 @@ internal sealed class PeerConnector : IDisposable
     private readonly PeerRendezvousOptions _options;
     private readonly PeerDirectory _directory;
     private readonly string _socketDirectory;
+    private readonly string? _storeAddress;
     private readonly ByteString _hostIdentity;
     private readonly IPAddress? _tcpAddress;
     private readonly X509Certificate2? _certificate;
@@ -41,6 +43,7 @@ internal sealed class PeerConnector : IDisposable
         _options = options;
         _directory = directory;
         _socketDirectory = environment.RuntimeDirectory!; // checked by the caller
+        _storeAddress = environment.StoreAddress;
         _hostIdentity = PeerDirectory.HostIdentity(options.HostIdentity);
         _operation = new RunningOperation(self.Rank);
         _failure = new GroupFailure(_operation);
@@ -63,7 +66,7 @@ internal sealed class PeerConnector : IDisposable
             await ListenAsync(cancellationToken);
         }
 
-        await _directory.PublishAsync(_self.Rank, AddressOfSelf(), cancellationToken);
+        await PublishAsync(cancellationToken);
 
         using var attempt = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         for (var peer = 0; peer < _self.WorldSize; peer++)
@@ -125,7 +128,7 @@ internal sealed class PeerConnector : IDisposable
         }
     }
 
-    private PeerAddress AddressOfSelf()
+    private async Task PublishAsync(CancellationToken cancellationToken)
     {
         var address = new PeerAddress { HostIdentity = _hostIdentity };
         if (_certificate is not null)
@@ -139,7 +142,16 @@ internal sealed class PeerConnector : IDisposable
             address.TcpPort = (uint)listener.Port;
         }
 
-        return address;
+        try
+        {
+            await _directory.PublishAsync(_self.Rank, address, cancellationToken);
+        }
+        catch (OperationCanceledException exception)
+        {
+            throw new RendezvousConnectionException(string.Create(
+                CultureInfo.InvariantCulture,
+                $"The rendezvous store at {_storeAddress} did not answer within {_options.Timeout.TotalSeconds:0.###} s; its launcher has to be running."), exception);
+        }
     }
 
     private async Task<PeerTransport> DialAsync(int peer, CancellationToken cancellationToken)

@@ -40,9 +40,19 @@ internal sealed class TestJob : IAsyncDisposable
 
     public GrpcStore Connect() => GrpcStore.Connect(Store.Address, JobId, Secret);
 
-    public async Task<ProcessGroup[]> JoinAllAsync(int worldSize, Func<int, RankEnvironment>? environment = null, Func<int, PeerRendezvousOptions>? options = null)
-        => await Task.WhenAll(Enumerable.Range(0, worldSize).Select(rank => PeerRendezvous.JoinAsync(
-            environment?.Invoke(rank) ?? Environment(rank, worldSize), Envelope(rank), options?.Invoke(rank) ?? new PeerRendezvousOptions()))).DefaultTimeout();
+    /// <summary>Joins as every rank; the first that fails is the error.</summary>
+    public async Task<ProcessGroup[]> JoinAllAsync(
+        int worldSize, Func<int, RankEnvironment>? environment = null, Func<int, PeerRendezvousOptions>? options = null)
+    {
+        var joining = Enumerable.Range(0, worldSize).Select(rank => PeerRendezvous.JoinAsync(
+            environment?.Invoke(rank) ?? Environment(rank, worldSize), Envelope(rank), options?.Invoke(rank) ?? new PeerRendezvousOptions())).ToArray();
+        await foreach (var joined in Task.WhenEach(joining))
+        {
+            await joined.DefaultTimeout();
+        }
+
+        return [.. joining.Select(joined => joined.Result)];
+    }
 
     public async ValueTask DisposeAsync()
     {

@@ -101,7 +101,7 @@ internal static class PeerHandshake
     }
 
     // What both proofs cover: every field of both hellos, each of a fixed length or behind its length, the dialer's first.
-    private static byte[] Transcript(Hello dialer, Hello listener)
+    internal static byte[] Transcript(Hello dialer, Hello listener)
     {
         var bytes = new ArrayBufferWriter<byte>();
         foreach (var hello in (ReadOnlySpan<Hello>)[dialer, listener])

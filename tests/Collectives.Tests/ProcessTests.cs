@@ -1,0 +1,68 @@
+using System.Diagnostics;
+
+namespace Distributed.Collectives.Tests;
+
+/// <summary>Ranks that are processes, as in a real job.</summary>
+public sealed class ProcessTests
+{
+    [Fact]
+    public async Task Operations_BetweenProcesses_WorkAndNoPortIsOpened()
+    {
+        await using var job = await TestJob.StartAsync();
+        var ranks = Enumerable.Range(0, 2).Select(rank => Start(job, rank, worldSize: 2, "check")).ToArray();
+        foreach (var rank in ranks)
+        {
+            using (rank)
+            {
+                var output = await rank.StandardOutput.ReadToEndAsync().DefaultTimeout();
+                await rank.WaitForExitAsync().DefaultTimeout();
+                Assert.Equal($"joined{Environment.NewLine}ports{Environment.NewLine}", output);
+                Assert.Equal(0, rank.ExitCode);
+            }
+        }
+
+        Assert.Equal(["store.sock"], Directory.GetFileSystemEntries(job.Directory).Select(Path.GetFileName));
+    }
+
+    [Fact]
+    public async Task AllReduce_OneProcessIsKilled_EverySurvivorNamesItAtOnce()
+    {
+        await using var job = await TestJob.StartAsync();
+        var ranks = Enumerable.Range(0, 3).Select(rank => Start(job, rank, worldSize: 3, "loop")).ToArray();
+        foreach (var rank in ranks)
+        {
+            Assert.Equal("joined", await rank.StandardOutput.ReadLineAsync().DefaultTimeout());
+        }
+
+        ranks[1].Kill();
+        var watch = Stopwatch.StartNew();
+        foreach (var rank in new[] { ranks[0], ranks[2] })
+        {
+            var verdict = await rank.StandardOutput.ReadLineAsync().DefaultTimeout();
+            await rank.WaitForExitAsync().DefaultTimeout();
+            Assert.Matches("^(PeerLostException|GroupAbortedException) 1 AllReduce \\(tag 9\\) on rank [02]: .*lost rank 1, whose connection ended", verdict);
+            Assert.Equal(75, rank.ExitCode);
+        }
+
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(10), $"it took {watch.Elapsed}");
+        Array.ForEach(ranks, rank => rank.Dispose());
+    }
+
+    private static Process Start(TestJob job, int rank, int worldSize, string mode)
+    {
+        var start = new ProcessStartInfo(Environment.ProcessPath!, ["exec", typeof(RankProgram).Assembly.Location, mode])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+        };
+        foreach (var (name, value) in job.Environment(rank, worldSize).ToVariables())
+        {
+            start.Environment[name] = value;
+        }
+
+        var process = Process.Start(start)!;
+        process.StandardInput.BaseStream.Write(job.Envelope(rank).ToLine());
+        process.StandardInput.Close();
+        return process;
+    }
+}
