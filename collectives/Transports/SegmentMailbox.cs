@@ -10,9 +10,10 @@ internal sealed class SegmentMailbox
     private const int CapacitySegmentCount = 256;
     private const long CapacityByteCount = 8 * PeerTransport.MaxSegmentByteCount;
 
-    // About 20 us: longer than the gap between two segments of a message, shorter than a wake-up is worth when the peer is computing.
-    private const int SpinCount = 100;
-    private const int SpinLength = 8;
+    // A wait spins for about 2 us, for a segment that is just being put in; then it offers its core to the threads that bring one, which
+    // on a machine with as many ranks as cores have no other; then it parks.
+    private const int SpinCount = 50;
+    private const int YieldCount = 50;
 
     private readonly object _gate = new();
     private readonly Segment[] _ring = new Segment[CapacitySegmentCount];
@@ -44,9 +45,16 @@ internal sealed class SegmentMailbox
     /// <exception cref="CollectiveException">None came: the group has failed, or fails by this.</exception>
     public Segment Take(RunningOperation operation, GroupFailure failure, int peer)
     {
-        for (var spin = 0; spin < SpinCount && Volatile.Read(ref _count) == 0 && !IsClosed; spin++)
+        for (var i = 0; i < SpinCount + YieldCount && Volatile.Read(ref _count) == 0 && !IsClosed; i++)
         {
-            Thread.SpinWait(SpinLength);
+            if (i < SpinCount)
+            {
+                Thread.SpinWait(1);
+            }
+            else
+            {
+                Thread.Yield();
+            }
         }
 
         if (TryTake(operation, out var segment))

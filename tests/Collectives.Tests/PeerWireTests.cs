@@ -139,7 +139,7 @@ public sealed class PeerWireTests
         { "an old epoch", StatusCode.FailedPrecondition, "rank 1 belongs to epoch 4 of the job and rank 0 to epoch 0" },
         { "another world", StatusCode.FailedPrecondition, "rank 1 was started with a world size of 3 and rank 0 with one of 2" },
         { "a rank outside", StatusCode.FailedPrecondition, "rank 2 wants to reach rank 0 of a world of 2, and this is rank 0" },
-        { "its own rank", StatusCode.FailedPrecondition, "rank 0 wants to reach rank 0 of a world of 2, and this is rank 0" },
+        { "its own rank", StatusCode.FailedPrecondition, "rank 0 dials rank 0, and the higher rank dials the lower one" },
         { "a segment first", StatusCode.InvalidArgument, "the handshake expects a Hello of at most 4096 bytes" },
         { "a hello of 8 KiB", StatusCode.InvalidArgument, "the handshake expects a Hello of at most 4096 bytes" },
         { "another version", StatusCode.FailedPrecondition, "rank 1 speaks version 9 of the peer protocol and rank 0 version 1" },

@@ -65,7 +65,9 @@ internal static class PeerHandshake
         }
 
         ThrowIfMismatch(self, hello);
-        return (int)hello.SourceRank;
+        return hello.SourceRank > self.Rank
+            ? (int)hello.SourceRank
+            : throw Refusal(StatusCode.FailedPrecondition, $"rank {hello.SourceRank} dials rank {self.Rank}, and the higher rank dials the lower one");
     }
 
     /// <summary>The listener's last word.</summary>
@@ -136,7 +138,7 @@ internal static class PeerHandshake
                 ? $"{they} belongs to epoch {other.Epoch} of the job and {we} to epoch {self.Epoch}; one of them is left over from before a restart"
             : other.WorldSize != self.WorldSize
                 ? $"{they} was started with a world size of {other.WorldSize} and {we} with one of {self.WorldSize}; start all ranks with the same"
-            : other.DestinationRank != self.Rank || other.SourceRank >= self.WorldSize || other.SourceRank == self.Rank
+            : other.DestinationRank != self.Rank || other.SourceRank >= self.WorldSize
                 ? $"{they} wants to reach rank {other.DestinationRank} of a world of {other.WorldSize}, and this is {we}"
             : null;
         if (mismatch is not null)

@@ -125,7 +125,7 @@ internal sealed class PeerListener : IAsyncDisposable
                 }
             }
 
-            if (peer < _self.Rank || Interlocked.Exchange(ref _isTaken[peer - _self.Rank - 1], true))
+            if (Interlocked.Exchange(ref _isTaken[peer - _self.Rank - 1], true))
             {
                 throw PeerHandshake.Refusal(StatusCode.AlreadyExists, $"rank {peer} is connected to rank {_self.Rank} already; two processes claim its number");
             }
