@@ -54,12 +54,14 @@ internal sealed class GroupFailure(RunningOperation operation)
     /// <summary>Names what wakes the owner thread and tells the peers, once, when the group fails or if it already has.</summary>
     public void Attach(Func<FirstCause, Task> tellPeers)
     {
+        FirstCause? first;
         lock (_gate)
         {
             _tellPeers = tellPeers;
+            first = _first;
         }
 
-        if (First is { } first)
+        if (first is not null)
         {
             _ = TellAsync(tellPeers, first);
         }

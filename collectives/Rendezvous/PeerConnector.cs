@@ -4,7 +4,6 @@ using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
 using Distributed.Collectives.Hosting;
 using Distributed.Collectives.Launching;
-using Distributed.Collectives.Transports;
 using Distributed.Collectives.Transports.Grpc;
 using Distributed.Protos;
 using Google.Protobuf;
@@ -30,7 +29,7 @@ internal sealed class PeerConnector : IDisposable
     private readonly GroupFailure _failure;
     private readonly RunningOperation _operation;
     private readonly List<IDisposable> _connections = [];
-    private readonly Dictionary<int, Task<PeerTransport>> _transports = [];
+    private readonly Dictionary<int, Task<GrpcTransport>> _transports = [];
     private PeerListener? _listener;
 
     /// <param name="self">This rank.</param>
@@ -88,6 +87,7 @@ internal sealed class PeerConnector : IDisposable
         catch
         {
             await attempt.CancelAsync();
+            await ((Task)Task.WhenAll(_transports.Values)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing); // nothing is left under way
             throw;
         }
 
@@ -120,13 +120,16 @@ internal sealed class PeerConnector : IDisposable
         {
             await RuntimeDirectory.ReleaseAsync(path, cancellationToken);
             _listener = await PeerListener.StartAsync(
-                _self, _failure, path, _tcpAddress, _certificate, async (peer, token) => (await _directory[peer].WaitAsync(token)).CertificateSha256.ToByteArray(), cancellationToken);
+                _self, _failure, path, _tcpAddress, _certificate, CertificateHashOf, cancellationToken);
         }
         catch (IOException exception)
         {
             throw new RendezvousConnectionException($"Rank {_self.Rank} cannot listen for its peers: {exception.GetBaseException().Message}.", exception);
         }
     }
+
+    private async Task<byte[]> CertificateHashOf(int peer, CancellationToken cancellationToken)
+        => (await _directory[peer].WaitAsync(cancellationToken)).CertificateSha256.ToByteArray();
 
     private async Task PublishAsync(CancellationToken cancellationToken)
     {
@@ -154,7 +157,7 @@ internal sealed class PeerConnector : IDisposable
         }
     }
 
-    private async Task<PeerTransport> DialAsync(int peer, CancellationToken cancellationToken)
+    private async Task<GrpcTransport> DialAsync(int peer, CancellationToken cancellationToken)
     {
         var address = await _directory[peer].WaitAsync(cancellationToken);
         var isLocal = address.HostIdentity.Equals(_hostIdentity);
@@ -218,9 +221,9 @@ internal sealed class PeerConnector : IDisposable
         }
     }
 
-    private static string Describe(PeerTransport[] transports)
+    private static string Describe(GrpcTransport[] transports)
     {
-        var remote = transports.Count(transport => ((GrpcTransport)transport).IsProtected);
+        var remote = transports.Count(transport => transport.IsProtected);
         var local = transports.Length - remote;
         return remote == 0 ? $"gRPC over Unix sockets, {local + 1} ranks on this host"
             : local == 0 ? $"gRPC over TLS, {remote + 1} ranks on different hosts"

@@ -217,6 +217,34 @@ public sealed class PeerWireTests
         RankThreads.Run(await Task.WhenAll(joining, other).DefaultTimeout(), group => OperationChecks.AllReduce(group, 100));
     }
 
+    [Fact]
+    public async Task Handshake_OfRandomMessages_IsRefusedEveryTimeAndTheRealRankStillJoins()
+    {
+        var bytes = Marshallers.Create<byte[]>(message => message, message => message);
+        var method = new Method<byte[], byte[]>(MethodType.DuplexStreaming, "distributed.Peer", "Connect", bytes, bytes);
+        await using var job = await TestJob.StartAsync();
+        var joining = PeerRendezvous.JoinAsync(job.Environment(0, 2), job.Envelope(0), new PeerRendezvousOptions());
+        using (var channel = PeerChannel.OpenUnix(RuntimeDirectory.SocketOf(job.Directory, rank: 0), TimeSpan.FromSeconds(20)))
+        {
+            var random = new Random(11);
+            for (var i = 0; i < 100; i++)
+            {
+                using var call = channel.CreateCallInvoker().AsyncDuplexStreamingCall(method, null, new CallOptions(deadline: DateTime.UtcNow.AddSeconds(20)));
+                var message = new byte[random.Next(0, 200)];
+                random.NextBytes(message);
+                var error = await Assert.ThrowsAsync<RpcException>(async () =>
+                {
+                    await call.RequestStream.WriteAsync(message);
+                    await call.ResponseStream.MoveNext(CancellationToken.None);
+                }).DefaultTimeout();
+                Assert.True(error.StatusCode is StatusCode.Internal or StatusCode.InvalidArgument, error.ToString());
+            }
+        }
+
+        var other = PeerRendezvous.JoinAsync(job.Environment(1, 2), job.Envelope(1), new PeerRendezvousOptions());
+        RankThreads.Run(await Task.WhenAll(joining, other).DefaultTimeout(), group => group.Barrier());
+    }
+
     private static async Task KnockAsync(TestJob job, RawPeer peer, string stranger)
     {
         switch (stranger)

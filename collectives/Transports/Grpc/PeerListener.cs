@@ -17,7 +17,7 @@ internal sealed class PeerListener : IAsyncDisposable
     private readonly PeerIdentity _self;
     private readonly GroupFailure _failure;
     private readonly Func<int, CancellationToken, Task<byte[]>> _certificateHashOf;
-    private readonly TaskCompletionSource<PeerTransport>[] _accepted; // [rank - own rank - 1]
+    private readonly TaskCompletionSource<GrpcTransport>[] _accepted; // [rank - own rank - 1]
     private readonly bool[] _isTaken;
     private GrpcHost? _host;
 
@@ -27,7 +27,7 @@ internal sealed class PeerListener : IAsyncDisposable
         _failure = failure;
         _certificateHashOf = certificateHashOf;
         var higherRankCount = self.WorldSize - self.Rank - 1;
-        _accepted = [.. Enumerable.Range(0, higherRankCount).Select(_ => new TaskCompletionSource<PeerTransport>(TaskCreationOptions.RunContinuationsAsynchronously))];
+        _accepted = [.. Enumerable.Range(0, higherRankCount).Select(_ => new TaskCompletionSource<GrpcTransport>(TaskCreationOptions.RunContinuationsAsynchronously))];
         _isTaken = new bool[higherRankCount];
     }
 
@@ -60,7 +60,7 @@ internal sealed class PeerListener : IAsyncDisposable
     }
 
     /// <summary>The connection of a higher rank, once it has dialled and proved itself.</summary>
-    public Task<PeerTransport> AcceptAsync(int peer) => _accepted[peer - _self.Rank - 1].Task;
+    public Task<GrpcTransport> AcceptAsync(int peer) => _accepted[peer - _self.Rank - 1].Task;
 
     /// <summary>Serves one call: the handshake, and then the stream until it ends.</summary>
     public async Task ServeAsync(IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, ServerCallContext context)
