@@ -3,6 +3,7 @@ using Grpc.Core;
 using Grpc.Wire;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Primitives;
 
 namespace Grpc.AspNetCore.Server;
 
@@ -13,6 +14,9 @@ internal sealed class ServerResponse(HttpContext http)
     private const int Cancel = 8;
 
     private readonly Turn _turn = new("write", "The call has ended: nothing can be written.");
+
+    /// <summary>Whether the status is being sent, or was.</summary>
+    public bool IsClosed => _turn.IsClosed;
 
     /// <summary>Sends the headers before any message.</summary>
     public async Task WriteHeadersAsync(Metadata headers)
@@ -124,7 +128,7 @@ internal sealed class ServerResponse(HttpContext http)
     {
         foreach (var entry in metadata)
         {
-            target.Append(entry.Key, MetadataCoding.Encode(entry));
+            target[entry.Key] = StringValues.Concat(target[entry.Key], MetadataCoding.Encode(entry)); // Append would drop an empty value
         }
     }
 

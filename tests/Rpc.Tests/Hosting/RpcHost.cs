@@ -1,8 +1,4 @@
 using System.Net;
-using System.Net.Security;
-using System.Net.Sockets;
-using System.Security.Cryptography;
-using System.Security.Cryptography.X509Certificates;
 using Grpc.AspNetCore.Server;
 using Grpc.Net.Client;
 using Microsoft.AspNetCore.Builder;
@@ -15,34 +11,18 @@ using Microsoft.Extensions.Logging;
 
 namespace Distributed.Rpc.Tests.Hosting;
 
-/// <summary>The ways to reach a server.</summary>
-public enum Transport
-{
-    UnixSocket,
-    Tcp,
-    Tls,
-}
-
 /// <summary>A gRPC server of this process on Kestrel, and channels to it.</summary>
 internal sealed class RpcHost : IAsyncDisposable
 {
     private readonly WebApplication _application;
-    private readonly string? _socket;
-    private readonly X509Certificate2? _certificate;
-    private readonly string _address;
 
-    private RpcHost(WebApplication application, string? socket, X509Certificate2? certificate)
+    private RpcHost(WebApplication application, ServerAddress address)
     {
         _application = application;
-        _socket = socket;
-        _certificate = certificate;
-        _address = socket is not null
-            ? "http://localhost"
-            : application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
+        Address = address;
     }
 
-    /// <summary>Where the server listens; on a Unix socket a placeholder.</summary>
-    public Uri Address => new(_address);
+    public ServerAddress Address { get; }
 
     public CapturedLog Log => _application.Services.GetRequiredService<CapturedLog>();
 
@@ -50,32 +30,44 @@ internal sealed class RpcHost : IAsyncDisposable
     /// <param name="transport">What it listens on.</param>
     /// <param name="map">Maps its services; null maps the <see cref="InteropService"/>.</param>
     /// <param name="options">Its gRPC options.</param>
+    /// <param name="services">Adds services that handlers depend on.</param>
+    /// <param name="configure">Sets limits of the web server.</param>
+    /// <param name="protocols">The versions of HTTP that it speaks.</param>
+    /// <param name="port">The TCP port; 0 takes a free one.</param>
     public static async Task<RpcHost> StartAsync(
-        Transport transport = Transport.Tcp, Action<WebApplication>? map = null, Action<GrpcServiceOptions>? options = null)
+        Transport transport = Transport.Tcp,
+        Action<WebApplication>? map = null,
+        Action<GrpcServiceOptions>? options = null,
+        Action<IServiceCollection>? services = null,
+        Action<KestrelServerOptions>? configure = null,
+        HttpProtocols protocols = HttpProtocols.Http2,
+        int port = 0)
     {
         var builder = WebApplication.CreateSlimBuilder();
-        var socket = transport == Transport.UnixSocket ? Path.Combine(Path.GetTempPath(), $"rpc-{Guid.NewGuid():N}.sock") : null;
-        var certificate = transport == Transport.Tls ? CreateCertificate() : null;
+        var socket = transport == Transport.UnixSocket ? ServerAddress.NewSocketPath() : null;
+        var certificate = transport == Transport.Tls ? TestCertificate.Value : null;
         builder.Logging.ClearProviders();
         builder.Logging.SetMinimumLevel(LogLevel.Debug);
         builder.Services.AddSingleton<CapturedLog>();
         builder.Services.AddSingleton<ILoggerProvider>(services => services.GetRequiredService<CapturedLog>());
         builder.Services.AddGrpc(options ?? (_ => { }));
+        services?.Invoke(builder.Services);
         builder.WebHost.UseKestrelHttpsConfiguration();
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             void Listen(ListenOptions endpoint)
             {
-                endpoint.Protocols = HttpProtocols.Http2;
+                endpoint.Protocols = protocols;
                 if (certificate is not null)
                 {
                     endpoint.UseHttps(certificate);
                 }
             }
 
+            configure?.Invoke(kestrel);
             if (socket is null)
             {
-                kestrel.Listen(IPAddress.Loopback, 0, Listen);
+                kestrel.Listen(IPAddress.Loopback, port, Listen);
             }
             else
             {
@@ -85,49 +77,12 @@ internal sealed class RpcHost : IAsyncDisposable
         var application = builder.Build();
         (map ?? (app => app.MapGrpcService<InteropService>()))(application);
         await application.StartAsync();
-        return new RpcHost(application, socket, certificate);
+        return new RpcHost(application, socket is not null
+            ? ServerAddress.OfUnixSocket(socket)
+            : new ServerAddress(new Uri(application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single())));
     }
 
-    public GrpcChannel CreateChannel(Action<GrpcChannelOptions>? configure = null)
-    {
-        var options = new GrpcChannelOptions { HttpHandler = CreateHandler(), DisposeHttpClient = true };
-        configure?.Invoke(options);
-        return GrpcChannel.ForAddress(Address, options);
-    }
-
-    /// <summary>An HTTP handler that reaches this server.</summary>
-    public SocketsHttpHandler CreateHandler()
-    {
-        var handler = new SocketsHttpHandler { EnableMultipleHttp2Connections = true, UseProxy = false };
-        if (_socket is not null)
-        {
-            handler.ConnectCallback = async (_, cancellationToken) =>
-            {
-                var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-                try
-                {
-                    await socket.ConnectAsync(new UnixDomainSocketEndPoint(_socket), cancellationToken);
-                    return new NetworkStream(socket, ownsSocket: true);
-                }
-                catch
-                {
-                    socket.Dispose();
-                    throw;
-                }
-            };
-        }
-
-        if (_certificate is not null)
-        {
-            handler.SslOptions = new SslClientAuthenticationOptions
-            {
-                RemoteCertificateValidationCallback = (_, presented, _, _) =>
-                    presented?.GetCertHashString(HashAlgorithmName.SHA256) == _certificate.GetCertHashString(HashAlgorithmName.SHA256),
-            };
-        }
-
-        return handler;
-    }
+    public GrpcChannel CreateChannel(Action<GrpcChannelOptions>? configure = null) => Address.CreateChannel(configure);
 
     /// <summary>Closes the listener and every connection, without waiting for the calls that run.</summary>
     public async Task StopAtOnceAsync()
@@ -141,18 +96,6 @@ internal sealed class RpcHost : IAsyncDisposable
     {
         await StopAtOnceAsync();
         await _application.DisposeAsync();
-        _certificate?.Dispose();
-        if (_socket is not null)
-        {
-            File.Delete(_socket);
-        }
-    }
-
-    private static X509Certificate2 CreateCertificate()
-    {
-        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var request = new CertificateRequest("CN=localhost", key, HashAlgorithmName.SHA256);
-        using var certificate = request.CreateSelfSigned(DateTimeOffset.UtcNow.AddMinutes(-5), DateTimeOffset.UtcNow.AddHours(1));
-        return X509CertificateLoader.LoadPkcs12(certificate.Export(X509ContentType.Pkcs12), null); // a key that SChannel accepts too
+        Address.Dispose();
     }
 }
