@@ -19,6 +19,8 @@ internal static class RankThreads
     /// <summary>Runs <paramref name="program"/> on every rank, disposes the groups once all have ended, and returns each rank's error.</summary>
     public static Exception?[] Catch(ProcessGroup[] world, Action<ProcessGroup> program)
     {
+        // The ranks leave together, as processes end: one rank's leaving waits for the others' answers.
+        using var done = new Barrier(world.Length);
         var errors = new Exception?[world.Length];
         var threads = world.Select(group => new Thread(() =>
         {
@@ -32,19 +34,16 @@ internal static class RankThreads
             {
                 errors[group.Rank] = error;
             }
+
+            if (done.SignalAndWait(Limit))
+            {
+                group.Dispose();
+            }
         })
         { IsBackground = true, Name = $"rank {group.Rank}" }).ToArray();
 
         Array.ForEach(threads, thread => thread.Start());
-        var deadline = DateTime.UtcNow + Limit;
-        foreach (var thread in threads)
-        {
-            var left = deadline - DateTime.UtcNow;
-            Assert.True(thread.Join(left > TimeSpan.Zero ? left : TimeSpan.Zero), $"{thread.Name} still runs after {Limit.TotalSeconds} s.");
-        }
-
-        // Together, as processes end: one rank's leaving waits for the others' answers.
-        Task.WaitAll([.. world.Select(group => Task.Run(group.Dispose))], Limit);
+        Array.ForEach(threads, thread => Assert.True(thread.Join(Limit + Limit), $"{thread.Name} still runs after {2 * Limit.TotalSeconds} s."));
         return errors;
     }
 }

@@ -19,10 +19,10 @@ internal static class PeerChannel
     public const int WindowByteCount = 8 << 20;
 
     /// <summary>Between hosts, silence for this long is answered by a ping. On one host the kernel closes a dead peer's socket.</summary>
-    public static readonly TimeSpan PingDelay = TimeSpan.FromSeconds(2);
+    public static readonly TimeSpan PingDelay = TimeSpan.FromSeconds(5);
 
-    /// <summary>An unanswered ping ends the connection after this.</summary>
-    public static readonly TimeSpan PingTimeout = TimeSpan.FromSeconds(3);
+    /// <summary>An unanswered ping ends the connection after this: long enough that a host starved of processor time is not taken for a lost one.</summary>
+    public static readonly TimeSpan PingTimeout = TimeSpan.FromSeconds(20);
 
     /// <summary>A channel to a rank of this host.</summary>
     public static GrpcChannel OpenUnix(string path, TimeSpan connectLimit)
