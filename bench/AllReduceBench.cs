@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using Distributed.Collectives;
-using Distributed.Collectives.Launching;
 
 namespace Distributed.Bench;
 
@@ -17,7 +15,7 @@ internal static class AllReduceBench
     {
         if (Environment.GetEnvironmentVariable("RANK") is not null)
         {
-            return await RunRank(Option(args, "--rounds", 5));
+            return await RunRank(Option(args, "--rounds", 30));
         }
 
         var worldSize = Option(args, "--ranks", 2);
@@ -88,7 +86,7 @@ internal static class AllReduceBench
     private static void Measure(ProcessGroup group, int byteCount, int rounds)
     {
         var values = new float[byteCount / sizeof(float)];
-        var times = new double[byteCount < 1 << 20 ? 4000 : 300];
+        var times = new double[byteCount < 1 << 20 ? 500 : 50];
         (double P50, double P99, double Min, double Cpu, long AllocatedByteCount) best = (double.MaxValue, 0, 0, 0, 0);
         for (var round = 0; round < rounds; round++)
         {

@@ -13,7 +13,7 @@ internal sealed class SegmentMailbox
     // A wait spins for about 2 us, for a segment that is just being put in; then it offers its core to the threads that bring one, which
     // on a machine with as many ranks as cores have no other; then it parks.
     private const int SpinCount = 50;
-    private const int YieldCount = 50;
+    private const int YieldCount = 100;
 
     private readonly object _gate = new();
     private readonly Segment[] _ring = new Segment[CapacitySegmentCount];
