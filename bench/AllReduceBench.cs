@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
+using Distributed.Collectives;
+using Distributed.Collectives.Launching;
 
 namespace Distributed.Bench;
 
