@@ -94,7 +94,7 @@ public sealed class MappedShard : IDisposable
         var storages = _index.Storages;
         long read = 0;
         var options = new ParallelOptions { MaxDegreeOfParallelism = threadCount, CancellationToken = cancellationToken };
-        var result = Parallel.For(0, storages.Length, options, (number, loop) =>
+        var result = System.Threading.Tasks.Parallel.For(0, storages.Length, options, (number, loop) =>
         {
             if (!Matches(storages[number], loop, Report, cancellationToken))
             {
