@@ -7,27 +7,30 @@ namespace Distributed.Engine.Checkpoints;
 /// is ignored may have one, and the error for one that is not can name it.
 /// </summary>
 /// <param name="Name">torch's name of an element, <c>bfloat16</c>.</param>
+/// <param name="ClassName">Its class in the module <c>torch</c>.</param>
 /// <param name="ItemByteCount">Bytes an element.</param>
 /// <param name="TensorType">What the engine calls it; <see langword="null"/> where it has no kernels for it.</param>
-internal sealed record StorageType(string Name, int ItemByteCount, TensorType? TensorType)
+internal sealed record StorageType(string Name, string ClassName, int ItemByteCount, TensorType? TensorType)
 {
-    /// <summary>By the full name of the class in a pickle.</summary>
-    public static FrozenDictionary<string, StorageType> ByGlobal { get; } = new Dictionary<string, StorageType>
-    {
-        ["torch.FloatStorage"] = new("float32", 4, Checkpoints.TensorType.Float32),
-        ["torch.BFloat16Storage"] = new("bfloat16", 2, Checkpoints.TensorType.BFloat16),
-        ["torch.HalfStorage"] = new("float16", 2, Checkpoints.TensorType.Float16),
-        ["torch.DoubleStorage"] = new("float64", 8, null),
-        ["torch.LongStorage"] = new("int64", 8, null),
-        ["torch.IntStorage"] = new("int32", 4, null),
-        ["torch.ShortStorage"] = new("int16", 2, null),
-        ["torch.CharStorage"] = new("int8", 1, null),
-        ["torch.ByteStorage"] = new("uint8", 1, null),
-        ["torch.BoolStorage"] = new("bool", 1, null),
-        ["torch.ComplexFloatStorage"] = new("complex64", 8, null),
-        ["torch.ComplexDoubleStorage"] = new("complex128", 16, null),
-    }.ToFrozenDictionary(StringComparer.Ordinal);
+    private static readonly StorageType[] All =
+    [
+        new("float32", "FloatStorage", 4, Checkpoints.TensorType.Float32),
+        new("bfloat16", "BFloat16Storage", 2, Checkpoints.TensorType.BFloat16),
+        new("float16", "HalfStorage", 2, Checkpoints.TensorType.Float16),
+        new("float64", "DoubleStorage", 8, null),
+        new("int64", "LongStorage", 8, null),
+        new("int32", "IntStorage", 4, null),
+        new("int16", "ShortStorage", 2, null),
+        new("int8", "CharStorage", 1, null),
+        new("uint8", "ByteStorage", 1, null),
+        new("bool", "BoolStorage", 1, null),
+        new("complex64", "ComplexFloatStorage", 8, null),
+        new("complex128", "ComplexDoubleStorage", 16, null),
+    ];
 
-    /// <summary>The storage class that torch reads for <paramref name="type"/>.</summary>
-    public static string GlobalOf(TensorType type) => ByGlobal.Single(entry => entry.Value.TensorType == type).Key;
+    /// <summary>By the full name of the class in a pickle.</summary>
+    public static FrozenDictionary<string, StorageType> ByGlobal { get; } = All.ToFrozenDictionary(type => $"torch.{type.ClassName}", StringComparer.Ordinal);
+
+    /// <summary>The storage of tensors of this type.</summary>
+    public static StorageType Of(TensorType type) => Array.Find(All, storage => storage.TensorType == type) ?? throw new ArgumentOutOfRangeException(nameof(type));
 }

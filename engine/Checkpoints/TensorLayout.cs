@@ -56,7 +56,7 @@ internal static class TensorLayout
             count = (long)product;
         }
 
-        if (offset < 0 || offset > storageElementCount - count)
+        if (offset < 0 || count > storageElementCount || offset > storageElementCount - count)
         {
             return $"{Format(shape)} begins at element {offset} of a storage of {storageElementCount} and would pass its end";
         }
