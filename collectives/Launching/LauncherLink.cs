@@ -19,7 +19,7 @@ public sealed class LauncherLink
     private static readonly TimeSpan EnvelopeLimit = TimeSpan.FromSeconds(10);
 
     // Registrations end when they are collected; these are for the life of the process.
-    private static PosixSignalRegistration[]? s_terminations;
+    private static PosixSignalRegistration[]? _terminations;
 
     private LauncherLink(JobEnvelope? envelope, Stream userInput, bool userInputIsTerminal)
     {
@@ -64,7 +64,7 @@ public sealed class LauncherLink
         return new LauncherLink(envelope, lifeline.UserInput, envelope.UserInputIsTerminal);
     }
 
-    private static void EndPromptlyOnSignals() => s_terminations ??=
+    private static void EndPromptlyOnSignals() => _terminations ??=
     [
         EndOn(PosixSignal.SIGHUP, 1),
         EndOn(PosixSignal.SIGINT, 2),
