@@ -14,3 +14,6 @@ public sealed class RendezvousTimeoutException(string message) : RendezvousExcep
 
 /// <summary>The store, or a peer that the store names, cannot be reached or does not accept this process.</summary>
 public sealed class RendezvousConnectionException(string message, Exception? inner = null) : RendezvousException(message, inner);
+
+/// <summary>The store refuses a request: it would exceed the limits of a key, a value or the store, or a value is not what the request needs.</summary>
+public sealed class RendezvousRefusedException(string message) : RendezvousException(message, null);

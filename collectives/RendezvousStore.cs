@@ -4,7 +4,10 @@ namespace Distributed.Collectives;
 /// A small key-value store through which the ranks of a job find each other: torch.distributed's <c>Store</c>
 /// (set, get, wait, add, compare_set) with a limit on every wait.
 /// </summary>
-/// <remarks>Safe for use from several threads. Keys have at most 256 characters, values at most 64 KiB.</remarks>
+/// <remarks>
+/// Safe for use from several threads. Keys have at most 256 characters, values at most 64 KiB; a request that exceeds a limit is a
+/// <see cref="RendezvousRefusedException"/>.
+/// </remarks>
 public abstract class RendezvousStore : IAsyncDisposable
 {
     /// <summary>Stores <paramref name="value"/> under <paramref name="key"/>, over an older value if there is one.</summary>

@@ -1,0 +1,136 @@
+using System.Net.Sockets;
+using Distributed.Collectives.Hosting;
+using Distributed.Collectives.Launching;
+using Distributed.Protos;
+using Google.Protobuf;
+using Grpc.Core;
+using Grpc.Net.Client;
+
+namespace Distributed.Collectives;
+
+/// <summary>A rank's view of the store that its launcher serves (<see cref="StoreServer"/>).</summary>
+public sealed class GrpcStore : RendezvousStore
+{
+    // For the store to come up, and for a call that does not wait to be answered.
+    private static readonly TimeSpan CallLimit = TimeSpan.FromSeconds(30);
+
+    // What a wait's answer may take beyond the wait.
+    private static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(2);
+
+    private readonly string _address;
+    private readonly GrpcChannel _channel;
+    private readonly Store.StoreClient _client;
+    private readonly Metadata _metadata;
+
+    private GrpcStore(string address, GrpcChannel channel, StoreAuthentication authentication)
+    {
+        _address = address;
+        _channel = channel;
+        _client = new Store.StoreClient(channel);
+        _metadata = authentication.ToMetadata();
+    }
+
+    /// <summary>Names the store; the first call connects, and waits up to 30 s for the store to come up.</summary>
+    /// <param name="address">"unix:/path", from DISTRUN_STORE.</param>
+    /// <param name="jobId">The job.</param>
+    /// <param name="secret">The job's secret.</param>
+    /// <exception cref="RendezvousConnectionException">The address is not one.</exception>
+    public static GrpcStore Connect(string address, string jobId, JobSecret secret)
+    {
+        ArgumentNullException.ThrowIfNull(address);
+        var path = UnixSocketAddress.PathOf(address);
+        UnixSocketAddress.CheckLength(path);
+        return new GrpcStore(address, GrpcChannel.ForAddress("http://localhost", new GrpcChannelOptions { HttpHandler = UnixChannel.CreateHandler(path, CallLimit), DisposeHttpClient = true }), new StoreAuthentication(jobId, secret));
+    }
+
+    /// <inheritdoc/>
+    public override async Task SetAsync(string key, ReadOnlyMemory<byte> value, CancellationToken cancellationToken = default)
+    {
+        StoreLimits.CheckKey(key);
+        StoreLimits.CheckValue(key, value);
+        var request = new SetRequest { Key = key, Value = UnsafeByteOperations.UnsafeWrap(value) };
+        await CallAsync(options => _client.SetAsync(request, options), CallLimit, cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public override async Task<byte[]> GetAsync(string key, TimeSpan timeout, CancellationToken cancellationToken = default)
+    {
+        StoreLimits.CheckKey(key);
+        var request = new GetRequest { Key = key, TimeoutMilliseconds = StoreLimits.ToMilliseconds(timeout) };
+        var reply = await CallAsync(options => _client.GetAsync(request, options), timeout + AnswerLimit, cancellationToken);
+        return reply.Found ? reply.Value.ToByteArray() : throw StoreLimits.Missing([key], timeout);
+    }
+
+    /// <inheritdoc/>
+    public override async Task WaitAsync(IReadOnlyList<string> keys, TimeSpan timeout, CancellationToken cancellationToken = default)
+    {
+        StoreLimits.CheckKeys(keys);
+        var request = new WaitRequest { Keys = { keys }, TimeoutMilliseconds = StoreLimits.ToMilliseconds(timeout) };
+        var reply = await CallAsync(options => _client.WaitAsync(request, options), timeout + AnswerLimit, cancellationToken);
+        if (reply.MissingKeys.Count > 0)
+        {
+            throw StoreLimits.Missing(reply.MissingKeys, timeout);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override async Task<long> AddAsync(string key, long delta, CancellationToken cancellationToken = default)
+    {
+        StoreLimits.CheckKey(key);
+        var request = new AddRequest { Key = key, Delta = delta };
+        return (await CallAsync(options => _client.AddAsync(request, options), CallLimit, cancellationToken)).Sum;
+    }
+
+    /// <inheritdoc/>
+    public override async Task<byte[]> CompareSetAsync(
+        string key, ReadOnlyMemory<byte> expected, ReadOnlyMemory<byte> desired, CancellationToken cancellationToken = default)
+    {
+        StoreLimits.CheckKey(key);
+        StoreLimits.CheckValue(key, desired);
+        var request = new CompareSetRequest
+        {
+            Key = key,
+            Expected = UnsafeByteOperations.UnsafeWrap(expected),
+            Desired = UnsafeByteOperations.UnsafeWrap(desired),
+        };
+        return (await CallAsync(options => _client.CompareSetAsync(request, options), CallLimit, cancellationToken)).Value.ToByteArray();
+    }
+
+    /// <inheritdoc/>
+    public override ValueTask DisposeAsync()
+    {
+        _channel.Dispose();
+        return base.DisposeAsync();
+    }
+
+    private async Task<TReply> CallAsync<TReply>(
+        Func<CallOptions, AsyncUnaryCall<TReply>> call, TimeSpan limit, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await call(new CallOptions(_metadata, DateTime.UtcNow + limit, cancellationToken));
+        }
+        catch (RpcException exception) when (cancellationToken.IsCancellationRequested)
+        {
+            throw new OperationCanceledException("The call to the rendezvous store was cancelled.", exception, cancellationToken);
+        }
+        catch (RpcException exception)
+        {
+            throw Translate(exception, limit);
+        }
+    }
+
+    private RendezvousException Translate(RpcException exception, TimeSpan limit) => exception.StatusCode switch
+    {
+        StatusCode.FailedPrecondition => new RendezvousRefusedException(AbortCause.Bound(exception.Status.Detail)),
+        StatusCode.Unauthenticated => new RendezvousConnectionException(
+            $"The rendezvous store at {_address} does not accept this process: {AbortCause.Bound(exception.Status.Detail)}.", exception),
+        StatusCode.DeadlineExceeded => new RendezvousConnectionException(
+            $"The rendezvous store at {_address} did not answer within {limit.TotalSeconds:0.#} s; its launcher has to be running.", exception),
+        _ => new RendezvousConnectionException(
+            $"The rendezvous store at {_address} cannot be reached: {Reason(exception)}; its launcher has to be running.", exception),
+    };
+
+    private static string Reason(RpcException exception)
+        => exception.Status.DebugException?.GetBaseException() is SocketException socket ? socket.Message : AbortCause.Bound(exception.Status.Detail);
+}

@@ -1,0 +1,217 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography.X509Certificates;
+using Distributed.Collectives.Hosting;
+using Distributed.Collectives.Launching;
+using Distributed.Collectives.Transports;
+using Distributed.Collectives.Transports.Grpc;
+using Distributed.Protos;
+using Google.Protobuf;
+using Grpc.Core;
+using Grpc.Net.Client;
+
+namespace Distributed.Collectives;
+
+/// <summary>
+/// Connects one rank with all others: it listens for the higher ranks, dials the lower ones, and owns what that takes for as long as the
+/// group lives. The highest rank listens nowhere.
+/// </summary>
+internal sealed class PeerConnector : IDisposable
+{
+    private readonly PeerIdentity _self;
+    private readonly PeerRendezvousOptions _options;
+    private readonly PeerDirectory _directory;
+    private readonly string _socketDirectory;
+    private readonly ByteString _hostIdentity;
+    private readonly IPAddress? _tcpAddress;
+    private readonly X509Certificate2? _certificate;
+    private readonly GroupFailure _failure;
+    private readonly RunningOperation _operation;
+    private readonly List<IDisposable> _connections = [];
+    private readonly Dictionary<int, Task<PeerTransport>> _transports = [];
+    private PeerListener? _listener;
+
+    /// <param name="self">This rank.</param>
+    /// <param name="environment">Which ranks share the node, and where the sockets are.</param>
+    /// <param name="options">Limits and addresses.</param>
+    /// <param name="directory">Where the other ranks say how they are reached.</param>
+    public PeerConnector(PeerIdentity self, RankEnvironment environment, PeerRendezvousOptions options, PeerDirectory directory)
+    {
+        _self = self;
+        _options = options;
+        _directory = directory;
+        _socketDirectory = environment.RuntimeDirectory!; // checked by the caller
+        _hostIdentity = PeerDirectory.HostIdentity(options.HostIdentity);
+        _operation = new RunningOperation(self.Rank);
+        _failure = new GroupFailure(_operation);
+        if (environment.LocalWorldSize < environment.WorldSize)
+        {
+            _certificate = PeerCertificate.Create(self);
+            _tcpAddress = options.ListenAddress ?? AddressTowards(environment.MasterAddress);
+        }
+    }
+
+    private bool IsHighest => _self.Rank == _self.WorldSize - 1;
+
+    /// <summary>Listens, publishes, dials and is dialled.</summary>
+    /// <exception cref="RendezvousException">A peer refuses, or is refused, or does not come.</exception>
+    /// <exception cref="OperationCanceledException">The time ran out; <see cref="MissingRanks"/> says for whom.</exception>
+    public async Task<PeerProcessGroup> ConnectAsync(CancellationToken cancellationToken)
+    {
+        if (!IsHighest)
+        {
+            await ListenAsync(cancellationToken);
+        }
+
+        await _directory.PublishAsync(_self.Rank, AddressOfSelf(), cancellationToken);
+
+        using var attempt = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        for (var peer = 0; peer < _self.WorldSize; peer++)
+        {
+            if (peer != _self.Rank)
+            {
+                _transports[peer] = peer < _self.Rank ? DialAsync(peer, attempt.Token) : _listener!.AcceptAsync(peer).WaitAsync(attempt.Token);
+            }
+        }
+
+        try
+        {
+            // The first that fails ends the attempt; the others would wait out their time.
+            await foreach (var transport in Task.WhenEach(_transports.Values))
+            {
+                await transport;
+            }
+        }
+        catch
+        {
+            await attempt.CancelAsync();
+            throw;
+        }
+
+        var transports = _transports.Values.Select(transport => transport.Result).ToArray();
+        return new PeerProcessGroup(_operation, _failure, transports, Describe(transports), this);
+    }
+
+    /// <summary>The ranks that are not connected by now.</summary>
+    public IReadOnlyList<int> MissingRanks()
+        => [.. Enumerable.Range(0, _self.WorldSize).Where(peer => peer != _self.Rank && _transports.GetValueOrDefault(peer) is not { IsCompletedSuccessfully: true })];
+
+    /// <summary>Ends every connection and stops listening.</summary>
+    public void Dispose()
+    {
+        foreach (var transport in _transports.Values.Where(transport => transport.IsCompletedSuccessfully))
+        {
+            transport.Result.Dispose();
+        }
+
+        _connections.ForEach(connection => connection.Dispose());
+        _listener?.DisposeAsync().AsTask().Wait(PeerHandshake.Limit);
+        _certificate?.Dispose();
+    }
+
+    private async Task ListenAsync(CancellationToken cancellationToken)
+    {
+        var path = RuntimeDirectory.SocketOf(_socketDirectory, _self.Rank);
+        UnixSocketAddress.CheckLength(path);
+        try
+        {
+            await RuntimeDirectory.ReleaseAsync(path, cancellationToken);
+            _listener = await PeerListener.StartAsync(
+                _self, _failure, path, _tcpAddress, _certificate, async (peer, token) => (await _directory[peer].WaitAsync(token)).CertificateSha256.ToByteArray(), cancellationToken);
+        }
+        catch (IOException exception)
+        {
+            throw new RendezvousConnectionException($"Rank {_self.Rank} cannot listen for its peers: {exception.GetBaseException().Message}.", exception);
+        }
+    }
+
+    private PeerAddress AddressOfSelf()
+    {
+        var address = new PeerAddress { HostIdentity = _hostIdentity };
+        if (_certificate is not null)
+        {
+            address.CertificateSha256 = UnsafeByteOperations.UnsafeWrap(PeerCertificate.HashOf(_certificate));
+        }
+
+        if (_listener is { Port: > 0 } listener)
+        {
+            address.TcpAddress = UnsafeByteOperations.UnsafeWrap(_tcpAddress!.GetAddressBytes()); // it listens on this address
+            address.TcpPort = (uint)listener.Port;
+        }
+
+        return address;
+    }
+
+    private async Task<PeerTransport> DialAsync(int peer, CancellationToken cancellationToken)
+    {
+        var address = await _directory[peer].WaitAsync(cancellationToken);
+        var isLocal = address.HostIdentity.Equals(_hostIdentity);
+        var channel = Track(isLocal ? OpenLocal(peer) : OpenRemote(peer, address));
+        var call = Track(new Peer.PeerClient(channel).Connect(cancellationToken: CancellationToken.None)); // outlives this attempt
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        limit.CancelAfter(PeerHandshake.Limit);
+        try
+        {
+            await PeerHandshake.DialAsync(_self, peer, call.ResponseStream, call.RequestStream, limit.Token);
+        }
+        catch (Exception exception) when (exception is RpcException or OperationCanceledException)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            var reason = limit.IsCancellationRequested ? $"the handshake was not done within {PeerHandshake.Limit.TotalSeconds} s" : Reason(exception);
+            throw new RendezvousConnectionException($"Rank {_self.Rank} cannot connect to rank {peer}: {reason}.", exception);
+        }
+
+        var stream = new PeerStream(call.ResponseStream, call.RequestStream, call.RequestStream.CompleteAsync, call.Dispose);
+        return new GrpcTransport(peer, stream, isProtected: !isLocal, _failure);
+    }
+
+    private GrpcChannel OpenLocal(int peer) => PeerChannel.OpenUnix(RuntimeDirectory.SocketOf(_socketDirectory, peer), PeerHandshake.Limit);
+
+    private GrpcChannel OpenRemote(int peer, PeerAddress address)
+        => PeerDirectory.EndPointOf(address) is { } endPoint && _certificate is not null
+            ? PeerChannel.OpenTls(endPoint, _certificate, address.CertificateSha256.ToByteArray(), PeerHandshake.Limit)
+            : throw new RendezvousConnectionException(
+                $"Rank {peer} is on another host than rank {_self.Rank}, but LOCAL_WORLD_SIZE says that all ranks share one; start each host's ranks with its own distrun.");
+
+    private T Track<T>(T connection)
+        where T : IDisposable
+    {
+        lock (_connections)
+        {
+            _connections.Add(connection);
+        }
+
+        return connection;
+    }
+
+    private static string Reason(Exception exception)
+        => exception is RpcException rpc
+            ? AbortCause.Bound(rpc.Status.DebugException?.GetBaseException().Message ?? rpc.Status.Detail).TrimEnd('.')
+            : exception.Message;
+
+    // Connecting a datagram socket sends nothing; it asks the system which interface leads there.
+    private static IPAddress AddressTowards(string host)
+    {
+        try
+        {
+            using var probe = new Socket(SocketType.Dgram, ProtocolType.Udp);
+            probe.Connect(host, port: 9);
+            var address = ((IPEndPoint)probe.LocalEndPoint!).Address; // a connected socket has one
+            return address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
+        }
+        catch (SocketException exception)
+        {
+            throw new RendezvousConnectionException(
+                $"No interface of this host leads to MASTER_ADDR={AbortCause.Bound(host)} ({exception.Message}), so this rank does not know where to listen for ranks of other hosts.", exception);
+        }
+    }
+
+    private static string Describe(PeerTransport[] transports)
+    {
+        var remote = transports.Count(transport => ((GrpcTransport)transport).IsProtected);
+        var local = transports.Length - remote;
+        return remote == 0 ? $"gRPC over Unix sockets, {local + 1} ranks on this host"
+            : local == 0 ? $"gRPC over TLS, {remote + 1} ranks on different hosts"
+            : $"gRPC over Unix sockets between {local + 1} ranks on this host, over TLS to {remote} on others";
+    }
+}

@@ -1,0 +1,28 @@
+using System.Security.Cryptography;
+using System.Text;
+using Distributed.Collectives.Launching;
+using Grpc.Core;
+
+namespace Distributed.Collectives;
+
+/// <summary>How a client of the store proves that it belongs to the job: an HMAC of the job's id under the job's secret, with every call.</summary>
+internal sealed class StoreAuthentication(string jobId, JobSecret secret)
+{
+    private const string ProofKey = "distrun-proof-bin";
+
+    // The proof is the same for every call: it travels inside a socket that only this user can open, or inside TLS.
+    private readonly byte[] _proof = secret.Prove("store client", Encoding.UTF8.GetBytes(jobId));
+
+    /// <summary>The metadata of a call.</summary>
+    public Metadata ToMetadata() => new() { { ProofKey, _proof } };
+
+    /// <exception cref="RpcException">UNAUTHENTICATED: the call does not carry the proof.</exception>
+    public void Check(ServerCallContext context)
+    {
+        var proof = context.RequestHeaders.GetValueBytes(ProofKey);
+        if (proof is null || !CryptographicOperations.FixedTimeEquals(proof, _proof))
+        {
+            throw new RpcException(new Status(StatusCode.Unauthenticated, "the caller does not prove the secret of this job"));
+        }
+    }
+}

@@ -1,0 +1,83 @@
+using System.Diagnostics;
+using System.Globalization;
+using Distributed.Protos;
+
+namespace Distributed.Collectives;
+
+/// <summary>
+/// The operation that the owner thread of a group is in: its identity on the wire, its deadline, and the words of an error about it.
+/// One object a group, reused, so that an operation allocates nothing.
+/// </summary>
+/// <remarks>The owner thread begins and ends operations; any thread may ask for <see cref="Describe"/>.</remarks>
+internal sealed class RunningOperation(int rank)
+{
+    private readonly Lock _gate = new();
+    private string? _name;
+    private long _started;
+    private TimeSpan _limit;
+
+    /// <summary>This rank.</summary>
+    public int Rank => rank;
+
+    /// <summary>What the peers see; of the owner thread.</summary>
+    public Operation Operation { get; private set; }
+
+    /// <summary>The caller's tag; of the owner thread.</summary>
+    public uint Tag { get; private set; }
+
+    /// <summary>What is left of the limit, at least zero.</summary>
+    public TimeSpan Remaining
+    {
+        get
+        {
+            var left = _limit - Stopwatch.GetElapsedTime(_started);
+            return left > TimeSpan.Zero ? left : TimeSpan.Zero;
+        }
+    }
+
+    /// <summary>Starts the clock of an operation.</summary>
+    /// <param name="name">The method that the caller called.</param>
+    /// <param name="operation">Its name on the wire.</param>
+    /// <param name="options">The caller's tag and limit.</param>
+    public void Begin(string name, Operation operation, CollectiveOptions options)
+    {
+        var limit = options.Timeout ?? ProcessGroup.DefaultTimeout;
+        if (limit <= TimeSpan.Zero || limit.TotalMilliseconds > int.MaxValue)
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(options), limit, "The time limit of an operation is above zero and at most 24 days; every wait ends.");
+        }
+
+        lock (_gate)
+        {
+            if (_name is not null)
+            {
+                throw new InvalidOperationException($"{name} was called while {_name} is running; one thread at a time may use a process group.");
+            }
+
+            (_name, Operation, Tag, _limit, _started) = (name, operation, options.Tag, limit, Stopwatch.GetTimestamp());
+        }
+    }
+
+    /// <summary>Stops the clock.</summary>
+    public void End()
+    {
+        lock (_gate)
+        {
+            _name = null;
+        }
+    }
+
+    /// <summary>One sentence that says where <paramref name="what"/> happened: operation, tag, this rank, elapsed time and limit.</summary>
+    public string Describe(string what)
+    {
+        lock (_gate)
+        {
+            return _name is null
+                ? $"Rank {rank}, between operations: {what}."
+                : string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{_name} (tag {Tag}) on rank {rank}: {what} ({Stopwatch.GetElapsedTime(_started).TotalSeconds:0.000} s of at most {_limit.TotalSeconds:0.###} s).");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+using System.Diagnostics.CodeAnalysis;
+using Distributed.Protos;
+using Google.Protobuf;
+
+namespace Distributed.Collectives.Transports.Grpc;
+
+/// <summary>
+/// Connects two ranks by one gRPC stream. A pump reads the stream into the mailbox from the first moment to the last, so that what a peer
+/// sends never waits for what this rank is writing; the owner thread writes, and goes on while the write is under way.
+/// </summary>
+internal sealed class GrpcTransport : PeerTransport
+{
+    // For the other direction to end after one has: a reader usually knows a better reason than a failed write, the abort that the peer
+    // sent before it closed.
+    private static readonly TimeSpan FarewellGrace = TimeSpan.FromSeconds(1);
+
+    private readonly PeerStream _stream;
+    private readonly GroupFailure _failure;
+    private readonly SegmentMailbox _inbox = new();
+    private readonly SemaphoreSlim _writing = new(1, 1);
+    private readonly Protos.Segment _outgoing = new();
+    private readonly PeerFrame _outgoingFrame;
+    private readonly Task _pump;
+    private byte[] _buffer = [];
+    private volatile bool _saidFarewell; // by either side: the end of the stream is no loss
+    private bool _isOver;                 // guarded by _writing
+
+    /// <summary>Takes over a stream whose handshake is done, and begins to read.</summary>
+    /// <param name="peerRank">The rank at the other end.</param>
+    /// <param name="stream">The stream.</param>
+    /// <param name="isProtected">Whether TLS protects the payload; otherwise checksums do.</param>
+    /// <param name="failure">The rank's failure.</param>
+    public GrpcTransport(int peerRank, PeerStream stream, bool isProtected, GroupFailure failure)
+        : base(peerRank)
+    {
+        _stream = stream;
+        _failure = failure;
+        _outgoingFrame = new PeerFrame { Segment = _outgoing };
+        IsProtected = isProtected;
+        _pump = Task.Run(PumpAsync);
+    }
+
+    /// <summary>Whether TLS connects the two; otherwise a Unix socket does.</summary>
+    public bool IsProtected { get; }
+
+    /// <summary>Complete when both directions have ended; never faults.</summary>
+    public Task Ended => _pump;
+
+    /// <inheritdoc/>
+    public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation)
+    {
+        _failure.ThrowIfFailed();
+        if (_inbox.IsClosed)
+        {
+            throw _failure.Fail(FailureKind.PeerLost, PeerRank, $"lost rank {PeerRank}, which has left the group");
+        }
+
+        WaitForWrite(operation);
+
+        // The payload is copied: the write goes on after this call, and the caller's memory may be anything, the stack for one.
+        if (_buffer.Length < payload.Length)
+        {
+            _buffer = new byte[Math.Max(payload.Length, MessageSegments.ByteCount)];
+        }
+
+        payload.CopyTo(_buffer);
+        _outgoing.Operation = header.Operation;
+        _outgoing.Tag = header.Tag;
+        _outgoing.Sequence = header.Sequence;
+        _outgoing.MessageByteCount = (ulong)header.MessageByteCount;
+        _outgoing.Crc32C = IsProtected ? 0 : Crc32C.Of(payload);
+        _outgoing.Payload = UnsafeByteOperations.UnsafeWrap(_buffer.AsMemory(0, payload.Length));
+        _ = WriteAsync(_outgoingFrame);
+    }
+
+    /// <inheritdoc/>
+    public override Segment Receive(RunningOperation operation) => _inbox.Take(operation, _failure, PeerRank);
+
+    /// <inheritdoc/>
+    public override void Wake() => _inbox.Close();
+
+    /// <inheritdoc/>
+    public override Task TellAsync(FirstCause cause)
+    {
+        var abort = new Abort { OriginRank = (uint)cause.Origin, Cause = cause.Sentence };
+        if (cause.BlamedRank is { } blamed)
+        {
+            (abort.BlamesRank, abort.BlamedRank) = (true, (uint)blamed);
+        }
+
+        return FarewellAsync(new PeerFrame { Abort = abort });
+    }
+
+    /// <inheritdoc/>
+    public override Task LeaveAsync() => FarewellAsync(new PeerFrame { Leave = new Leave() });
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        _saidFarewell = true;
+        _stream.Kill();
+        _inbox.Close();
+    }
+
+    private async Task FarewellAsync(PeerFrame frame)
+    {
+        _saidFarewell = true;
+        if (!_pump.IsCompleted)
+        {
+            await _writing.WaitAsync();
+            await WriteAsync(frame);
+            await _pump;
+        }
+    }
+
+    // Takes the right to write, which the write before may still hold.
+    private void WaitForWrite(RunningOperation operation)
+    {
+        if (_writing.Wait(0))
+        {
+            return;
+        }
+
+        try
+        {
+            if (_writing.Wait(operation.Remaining, _failure.Aborted))
+            {
+                return;
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            _failure.ThrowIfFailed();
+            throw;
+        }
+
+        throw _failure.Fail(FailureKind.Timeout, PeerRank, $"rank {PeerRank} did not take what was sent to it in time");
+    }
+
+    // The caller holds the right to write; it is given back when the stream has taken the frame.
+    [SuppressMessage("Design", "CA1031", Justification = "Whatever ends a write, the peer is lost by it.")]
+    private async Task WriteAsync(PeerFrame frame)
+    {
+        try
+        {
+            if (!_isOver)
+            {
+                await _stream.Writer.WriteAsync(frame);
+            }
+
+            _writing.Release();
+        }
+        catch (Exception exception)
+        {
+            _writing.Release();
+            await Task.WhenAny(_pump, Task.Delay(FarewellGrace));
+            ReportLoss(exception);
+        }
+    }
+
+    [SuppressMessage("Design", "CA1031", Justification = "Whatever ends the stream, the peer is lost by it.")]
+    private async Task PumpAsync()
+    {
+        try
+        {
+            var more = true;
+            while (more && await _stream.Reader.MoveNext(CancellationToken.None))
+            {
+                more = await AcceptAsync(_stream.Reader.Current);
+            }
+
+            ReportLoss(null);
+        }
+        catch (Exception exception)
+        {
+            ReportLoss(exception);
+        }
+
+        await EndWritingAsync();
+    }
+
+    // Ends this rank's direction between two writes, never during one.
+    [SuppressMessage("Design", "CA1031", Justification = "The stream is over; how its other direction ended does not matter.")]
+    private async Task EndWritingAsync()
+    {
+        if (!await _writing.WaitAsync(FarewellGrace))
+        {
+            _stream.Kill();
+            return;
+        }
+
+        _isOver = true;
+        try
+        {
+            await _stream.Complete();
+        }
+        catch (Exception)
+        {
+            // It had ended before.
+        }
+
+        _writing.Release();
+    }
+
+    // Returns whether more may follow.
+    private async ValueTask<bool> AcceptAsync(PeerFrame frame)
+    {
+        switch (frame.ContentCase)
+        {
+            case PeerFrame.ContentOneofCase.Segment when Refusal(frame.Segment) is { } refusal:
+                _failure.Report(FailureKind.Protocol, PeerRank, refusal);
+                return true;
+            case PeerFrame.ContentOneofCase.Segment:
+                var segment = frame.Segment;
+                var header = new SegmentHeader(segment.Operation, segment.Tag, segment.Sequence, (long)segment.MessageByteCount);
+                await _inbox.PostAsync(new Segment(header, segment.Payload.Memory));
+                return true;
+            case PeerFrame.ContentOneofCase.Abort:
+                _saidFarewell = true;
+                _failure.Tell((int)(frame.Abort.OriginRank & int.MaxValue), frame.Abort.Cause, frame.Abort.BlamesRank ? (int)(frame.Abort.BlamedRank & int.MaxValue) : null);
+                return false;
+            case PeerFrame.ContentOneofCase.Leave:
+                _saidFarewell = true;
+                _inbox.Close();
+                return false;
+            default:
+                _failure.Report(FailureKind.Protocol, PeerRank, $"rank {PeerRank} sent a {frame.ContentCase} frame, which has no place after the handshake");
+                return true;
+        }
+    }
+
+    // What the sizes and the checksum say against a segment; whether it is the expected one is PeerLink's to say.
+    private string? Refusal(Protos.Segment segment)
+        => segment.Operation is Operation.Unspecified or > Operation.Send
+            ? $"rank {PeerRank} sent operation {(int)segment.Operation}, which does not exist"
+        : segment.Payload.Length > MaxSegmentByteCount || segment.MessageByteCount > long.MaxValue
+            ? $"rank {PeerRank} sent a segment of {segment.Payload.Length} bytes of a message of {segment.MessageByteCount}; a segment has at most {MaxSegmentByteCount}"
+        : !IsProtected && segment.Crc32C != Crc32C.Of(segment.Payload.Span)
+            ? $"the checksum of segment {segment.Sequence} from rank {PeerRank} is wrong; it was damaged on its way"
+        : null;
+
+    private void ReportLoss(Exception? exception)
+    {
+        if (!_saidFarewell)
+        {
+            var reason = exception is null ? "" : $" ({exception.GetBaseException().Message.TrimEnd('.')})";
+            _failure.Report(FailureKind.PeerLost, PeerRank, $"lost rank {PeerRank}, whose connection ended{reason}");
+        }
+    }
+}

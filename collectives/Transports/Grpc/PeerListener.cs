@@ -1,0 +1,149 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Net;
+using System.Security.Cryptography.X509Certificates;
+using Distributed.Collectives.Hosting;
+using Distributed.Protos;
+using Grpc.Core;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
+
+namespace Distributed.Collectives.Transports.Grpc;
+
+/// <summary>Takes the connections of the higher ranks, which dial this one.</summary>
+internal sealed class PeerListener : IAsyncDisposable
+{
+    private readonly PeerIdentity _self;
+    private readonly GroupFailure _failure;
+    private readonly Func<int, CancellationToken, Task<byte[]>> _certificateHashOf;
+    private readonly TaskCompletionSource<PeerTransport>[] _accepted; // [rank - own rank - 1]
+    private readonly bool[] _isTaken;
+    private GrpcHost? _host;
+
+    private PeerListener(PeerIdentity self, GroupFailure failure, Func<int, CancellationToken, Task<byte[]>> certificateHashOf)
+    {
+        _self = self;
+        _failure = failure;
+        _certificateHashOf = certificateHashOf;
+        var higherRankCount = self.WorldSize - self.Rank - 1;
+        _accepted = [.. Enumerable.Range(0, higherRankCount).Select(_ => new TaskCompletionSource<PeerTransport>(TaskCreationOptions.RunContinuationsAsynchronously))];
+        _isTaken = new bool[higherRankCount];
+    }
+
+    /// <summary>The port of the TCP endpoint; 0 where there is none.</summary>
+    public int Port { get; private set; }
+
+    /// <summary>Starts to listen.</summary>
+    /// <param name="self">This rank.</param>
+    /// <param name="failure">Of this rank's group.</param>
+    /// <param name="unixSocketPath">Where the ranks of this host connect.</param>
+    /// <param name="tcpAddress">Where the ranks of other hosts connect, if there are any.</param>
+    /// <param name="certificate">This rank's certificate, for <paramref name="tcpAddress"/>.</param>
+    /// <param name="certificateHashOf">Gives the SHA-256 of a rank's certificate, as that rank has published it.</param>
+    /// <param name="cancellationToken">Ends the attempt.</param>
+    /// <exception cref="IOException">An endpoint is taken.</exception>
+    public static async Task<PeerListener> StartAsync(
+        PeerIdentity self,
+        GroupFailure failure,
+        string unixSocketPath,
+        IPAddress? tcpAddress,
+        X509Certificate2? certificate,
+        Func<int, CancellationToken, Task<byte[]>> certificateHashOf,
+        CancellationToken cancellationToken)
+    {
+        var listener = new PeerListener(self, failure, certificateHashOf);
+        listener._host = await GrpcHost.StartAsync(
+            new PeerService(listener), PeerChannel.MaxMessageByteCount, options => Listen(options, self, unixSocketPath, tcpAddress, certificate), cancellationToken);
+        listener.Port = listener._host.Addresses.Select(address => BindingAddress.Parse(address)).FirstOrDefault(address => !address.IsUnixPipe)?.Port ?? 0;
+        return listener;
+    }
+
+    /// <summary>The connection of a higher rank, once it has dialled and proved itself.</summary>
+    public Task<PeerTransport> AcceptAsync(int peer) => _accepted[peer - _self.Rank - 1].Task;
+
+    /// <summary>Serves one call: the handshake, and then the stream until it ends.</summary>
+    public async Task ServeAsync(IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, ServerCallContext context)
+    {
+        var (peer, isProtected) = await HandshakeAsync(reader, writer, context);
+        var killed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var stream = new PeerStream(reader, writer, Complete: () => Task.CompletedTask, Kill: () => killed.TrySetResult());
+        var transport = new GrpcTransport(peer, stream, isProtected, _failure);
+        _accepted[peer - _self.Rank - 1].SetResult(transport);
+
+        if (await Task.WhenAny(transport.Ended, killed.Task) == killed.Task && !transport.Ended.IsCompleted)
+        {
+            context.GetHttpContext().Abort();
+            await transport.Ended;
+        }
+    }
+
+    /// <summary>Closes the endpoints, whose socket file disappears, and every connection.</summary>
+    public ValueTask DisposeAsync() => _host?.DisposeAsync() ?? ValueTask.CompletedTask;
+
+    private static void Listen(KestrelServerOptions options, PeerIdentity self, string unixSocketPath, IPAddress? tcpAddress, X509Certificate2? certificate)
+    {
+        options.Limits.MaxConcurrentConnections = (4 * self.WorldSize) + 8;
+        options.Limits.MaxResponseBufferSize = PeerChannel.WindowByteCount;
+        options.Limits.Http2.MaxStreamsPerConnection = 16;
+        options.Limits.Http2.InitialStreamWindowSize = PeerChannel.WindowByteCount;
+        options.Limits.Http2.InitialConnectionWindowSize = PeerChannel.WindowByteCount;
+        options.ListenUnixSocket(unixSocketPath, listen => listen.Protocols = HttpProtocols.Http2);
+        if (tcpAddress is not null)
+        {
+            options.Limits.Http2.KeepAlivePingDelay = PeerChannel.PingDelay;
+            options.Limits.Http2.KeepAlivePingTimeout = PeerChannel.PingTimeout;
+            options.Listen(tcpAddress, port: 0, listen =>
+            {
+                listen.Protocols = HttpProtocols.Http2;
+                listen.UseHttps(new HttpsConnectionAdapterOptions
+                {
+                    ServerCertificate = certificate,
+                    SslProtocols = PeerCertificate.Protocols,
+                    ClientCertificateMode = ClientCertificateMode.RequireCertificate,
+                    ClientCertificateValidation = (_, _, _) => true, // pinned by HandshakeAsync, when the rank is known
+                });
+            });
+        }
+    }
+
+    private async Task<(int Peer, bool IsProtected)> HandshakeAsync(
+        IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, ServerCallContext context)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
+        limit.CancelAfter(PeerHandshake.Limit);
+        try
+        {
+            var peer = await PeerHandshake.AcceptAsync(_self, reader, writer, limit.Token);
+            var http = context.GetHttpContext();
+            if (http.Request.IsHttps)
+            {
+                var published = await _certificateHashOf(peer, limit.Token);
+                if (http.Connection.ClientCertificate is not { } certificate || !PeerCertificate.HashOf(certificate).AsSpan().SequenceEqual(published))
+                {
+                    throw PeerHandshake.Refusal(StatusCode.Unauthenticated, $"the certificate is not the one that rank {peer} has published");
+                }
+            }
+
+            if (peer < _self.Rank || Interlocked.Exchange(ref _isTaken[peer - _self.Rank - 1], true))
+            {
+                throw PeerHandshake.Refusal(StatusCode.AlreadyExists, $"rank {peer} is connected to rank {_self.Rank} already; two processes claim its number");
+            }
+
+            await PeerHandshake.WelcomeAsync(writer, limit.Token);
+            return (peer, http.Request.IsHttps);
+        }
+        catch (OperationCanceledException) when (!context.CancellationToken.IsCancellationRequested)
+        {
+            throw PeerHandshake.Refusal(StatusCode.DeadlineExceeded, $"the handshake was not done within {PeerHandshake.Limit.TotalSeconds} s");
+        }
+    }
+}
+
+/// <summary>What the generated server calls.</summary>
+[SuppressMessage("Performance", "CA1812", Justification = "Made by PeerListener.")]
+internal sealed class PeerService(PeerListener listener) : Peer.PeerBase
+{
+    public override Task Connect(IAsyncStreamReader<PeerFrame> requestStream, IServerStreamWriter<PeerFrame> responseStream, ServerCallContext context)
+        => listener.ServeAsync(requestStream, responseStream, context);
+}

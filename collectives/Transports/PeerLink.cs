@@ -1,0 +1,49 @@
+using Distributed.Protos;
+
+namespace Distributed.Collectives.Transports;
+
+/// <summary>
+/// The message protocol between this rank and one peer, above whatever transport connects them: it numbers the segments that leave,
+/// and takes one that arrives only if it is the very one that the running operation expects.
+/// </summary>
+internal sealed class PeerLink(PeerTransport transport, RunningOperation operation, GroupFailure failure)
+{
+    private ulong _sent;
+    private ulong _received;
+
+    /// <summary>Sends one segment of a message of the running operation.</summary>
+    /// <param name="payload">[byte]; free for reuse on return.</param>
+    /// <param name="messageByteCount">The length of the whole message.</param>
+    public void Send(ReadOnlySpan<byte> payload, long messageByteCount)
+        => transport.Send(new SegmentHeader(operation.Operation, operation.Tag, _sent++, messageByteCount), payload, operation);
+
+    /// <summary>Receives the next segment, of <paramref name="byteCount"/> bytes of a message of <paramref name="messageByteCount"/>.</summary>
+    /// <exception cref="PeerProtocolException">The peer sent another one.</exception>
+    public ReadOnlyMemory<byte> Receive(int byteCount, long messageByteCount)
+    {
+        var (header, payload) = transport.Receive(operation);
+        if (header.Sequence != _received)
+        {
+            throw Mismatch($"rank {transport.PeerRank} sent segment {header.Sequence} where {_received} was due; one was lost, repeated or reordered");
+        }
+
+        _received++;
+        if (header.Operation != operation.Operation || header.Tag != operation.Tag || header.MessageByteCount != messageByteCount)
+        {
+            throw Mismatch(
+                $"rank {transport.PeerRank} is in {Name(header.Operation, header.Tag, header.MessageByteCount)} while this rank is in "
+                + $"{Name(operation.Operation, operation.Tag, messageByteCount)}; all ranks call the same operations in the same order with the same lengths");
+        }
+
+        if (payload.Length != byteCount)
+        {
+            throw Mismatch($"rank {transport.PeerRank} sent a segment of {payload.Length} bytes where one of {byteCount} was due");
+        }
+
+        return payload;
+    }
+
+    private static string Name(Operation operation, uint tag, long byteCount) => $"{operation} (tag {tag}, {byteCount} bytes)";
+
+    private CollectiveException Mismatch(string what) => failure.Fail(FailureKind.Protocol, transport.PeerRank, what);
+}

@@ -1,0 +1,16 @@
+namespace Distributed.Collectives.Transports;
+
+/// <summary>The links of one rank to all others, which is all that an algorithm sees of a group.</summary>
+/// <param name="rank">This rank.</param>
+/// <param name="links">[rank]; <see langword="null"/> at this rank's own place only.</param>
+internal sealed class PeerMesh(int rank, PeerLink?[] links)
+{
+    /// <summary>This rank.</summary>
+    public int Rank => rank;
+
+    /// <summary>The number of ranks.</summary>
+    public int WorldSize => links.Length;
+
+    /// <summary>The link to a rank other than this one.</summary>
+    public PeerLink this[int peer] => links[peer]!;
+}

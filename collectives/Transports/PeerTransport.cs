@@ -1,0 +1,55 @@
+using Distributed.Protos;
+
+namespace Distributed.Collectives.Transports;
+
+/// <summary>What identifies a segment: a piece of at most <see cref="PeerTransport.MaxSegmentByteCount"/> of one message.</summary>
+/// <param name="Operation">The operation that the message belongs to.</param>
+/// <param name="Tag">The operation's tag.</param>
+/// <param name="Sequence">Counts the segments of one direction between two ranks, from 0.</param>
+/// <param name="MessageByteCount">The length of the whole message.</param>
+internal readonly record struct SegmentHeader(Operation Operation, uint Tag, ulong Sequence, long MessageByteCount);
+
+/// <summary>A received segment.</summary>
+/// <param name="Header">What the peer says it is.</param>
+/// <param name="Payload">[byte]; the receiver's to read until it drops it.</param>
+internal readonly record struct Segment(SegmentHeader Header, ReadOnlyMemory<byte> Payload);
+
+/// <summary>
+/// One end of the connection between this rank and one peer. It moves segments in order, both ways at once, and says when the
+/// connection ends; what the segments mean is <see cref="PeerLink"/>'s matter.
+/// </summary>
+/// <remarks>
+/// <see cref="Send"/> and <see cref="Receive"/> belong to the group's owner thread. A transport reports the loss of its peer, and an abort
+/// that the peer tells of, to the rank's <see cref="GroupFailure"/> as soon as it learns of it, also between operations.
+/// </remarks>
+internal abstract class PeerTransport(int peerRank) : IDisposable
+{
+    /// <summary>The most that one segment carries.</summary>
+    public const int MaxSegmentByteCount = 1 << 20;
+
+    /// <summary>The rank at the other end.</summary>
+    public int PeerRank => peerRank;
+
+    /// <summary>Sends a segment; one segment can be on its way without the peer's waiting for it.</summary>
+    /// <param name="header">Of the segment.</param>
+    /// <param name="payload">[byte]; free for reuse on return.</param>
+    /// <param name="operation">The limit.</param>
+    /// <exception cref="CollectiveException">The group has failed, or fails by this.</exception>
+    public abstract void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation);
+
+    /// <summary>Returns the next segment of the peer, waiting for it within the operation's limit.</summary>
+    /// <exception cref="CollectiveException">The group has failed, or fails by this.</exception>
+    public abstract Segment Receive(RunningOperation operation);
+
+    /// <summary>Ends a blocked <see cref="Receive"/>, after the group has failed.</summary>
+    public abstract void Wake();
+
+    /// <summary>Tells the peer that the group has failed; complete when the peer knows or cannot be told.</summary>
+    public abstract Task TellAsync(FirstCause cause);
+
+    /// <summary>Tells the peer that this rank leaves; complete when the peer knows or cannot be told.</summary>
+    public abstract Task LeaveAsync();
+
+    /// <summary>Ends the connection at once. A peer that has not been told loses this rank.</summary>
+    public abstract void Dispose();
+}

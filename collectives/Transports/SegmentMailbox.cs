@@ -1,0 +1,129 @@
+namespace Distributed.Collectives.Transports;
+
+/// <summary>
+/// The segments that have arrived from one peer and have not been asked for: filled by one reader, emptied by the owner thread.
+/// It is bounded; a full mailbox holds up the reader, and by it the peer.
+/// </summary>
+internal sealed class SegmentMailbox
+{
+    // Enough for both sides of an exchange to be a whole window ahead of each other (OutgoingMessage.Window), and for the largest segments.
+    private const int CapacitySegmentCount = 256;
+    private const long CapacityByteCount = 8 * PeerTransport.MaxSegmentByteCount;
+
+    // About 20 us: longer than the gap between two segments of a message, shorter than a wake-up is worth when the peer is computing.
+    private const int SpinCount = 100;
+    private const int SpinLength = 8;
+
+    private readonly object _gate = new();
+    private readonly Segment[] _ring = new Segment[CapacitySegmentCount];
+    private int _first;
+    private int _count;
+    private long _byteCount;
+    private bool _isParked;
+    private bool _isClosed;
+    private TaskCompletionSource? _room;
+
+    /// <summary>Whether no segment will come any more.</summary>
+    public bool IsClosed => Volatile.Read(ref _isClosed);
+
+    /// <summary>Puts a segment in; complete when there was room for it. Dropped once the mailbox is closed.</summary>
+    public ValueTask PostAsync(Segment segment) => TryPost(segment, out var room) ? ValueTask.CompletedTask : PostLaterAsync(segment, room);
+
+    /// <summary>Ends a wait for the next segment, now and from now on.</summary>
+    public void Close()
+    {
+        lock (_gate)
+        {
+            Volatile.Write(ref _isClosed, true);
+            _room?.TrySetResult();
+            Monitor.PulseAll(_gate);
+        }
+    }
+
+    /// <summary>Takes the oldest segment out, waiting for one within <paramref name="operation"/>'s limit.</summary>
+    /// <exception cref="CollectiveException">None came: the group has failed, or fails by this.</exception>
+    public Segment Take(RunningOperation operation, GroupFailure failure, int peer)
+    {
+        for (var spin = 0; spin < SpinCount && Volatile.Read(ref _count) == 0 && !IsClosed; spin++)
+        {
+            Thread.SpinWait(SpinLength);
+        }
+
+        if (TryTake(operation, out var segment))
+        {
+            return segment;
+        }
+
+        failure.ThrowIfFailed();
+        throw IsClosed
+            ? failure.Fail(FailureKind.PeerLost, peer, $"lost rank {peer}, which has left the group")
+            : failure.Fail(FailureKind.Timeout, peer, $"rank {peer} did not do its part in time");
+    }
+
+    private bool TryTake(RunningOperation operation, out Segment segment)
+    {
+        lock (_gate)
+        {
+            while (_count == 0)
+            {
+                var remaining = operation.Remaining;
+                if (_isClosed || remaining == TimeSpan.Zero)
+                {
+                    segment = default;
+                    return false;
+                }
+
+                _isParked = true;
+                Monitor.Wait(_gate, remaining);
+                _isParked = false;
+            }
+
+            segment = _ring[_first];
+            _ring[_first] = default;
+            _first = (_first + 1) % CapacitySegmentCount;
+            _count--;
+            _byteCount -= segment.Payload.Length;
+            _room?.TrySetResult();
+            _room = null;
+            return true;
+        }
+    }
+
+    private bool TryPost(Segment segment, out Task room)
+    {
+        room = Task.CompletedTask;
+        lock (_gate)
+        {
+            if (_isClosed)
+            {
+                return true;
+            }
+
+            if (_count == CapacitySegmentCount || _byteCount > CapacityByteCount - segment.Payload.Length)
+            {
+                _room ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+                room = _room.Task;
+                return false;
+            }
+
+            _ring[(_first + _count) % CapacitySegmentCount] = segment;
+            _count++;
+            _byteCount += segment.Payload.Length;
+            if (_isParked)
+            {
+                Monitor.Pulse(_gate);
+            }
+
+            return true;
+        }
+    }
+
+    private async ValueTask PostLaterAsync(Segment segment, Task room)
+    {
+        do
+        {
+            await room;
+        }
+        while (!TryPost(segment, out room));
+    }
+}
