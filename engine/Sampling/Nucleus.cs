@@ -1,3 +1,5 @@
+using Distributed.Engine.Kernels;
+
 namespace Distributed.Engine.Sampling;
 
 /// <summary>
@@ -6,8 +8,8 @@ namespace Distributed.Engine.Sampling;
 /// </summary>
 /// <remarks>
 /// <para>The rule is the reference's (meta-llama/llama generation.py, sample_top_p), to the bit: with probabilities p sorted
-/// in descending order, drop token i if and only if cumsum_i - p_i &gt; top_p in float32, where cumsum accumulates in double and rounds each
-/// sum to float32, as torch does on a CPU. So the token that crosses top_p is kept, and top_p = 0 keeps exactly one. cumsum does not
+/// in descending order, drop token i if and only if cumsum_i - p_i &gt; top_p in float32, where cumsum accumulates in double and rounds
+/// each sum to float32, as torch does on a CPU. So the token that crosses top_p is kept, and top_p = 0 keeps exactly one. cumsum does not
 /// fall and p does not rise, hence the dropped tokens are a suffix, and the walk may end at the first.</para>
 /// <para>Tokens are fed in descending order of logit, ties by ascending id, from the leader's candidates or from a sorted row: both
 /// walk the same numbers, so the draw has the same bits either way.</para>
@@ -37,7 +39,7 @@ internal sealed class Nucleus
     }
 
     /// <summary>Feeds the next token; <see langword="false"/> if it, and thus every later one, is outside the nucleus.</summary>
-    public bool TryAdd(int tokenId, float logit) => TryAdd(tokenId, logit, MathF.Exp((logit / _temperature) - _maximum) / _sum);
+    public bool TryAdd(int tokenId, float logit) => TryAdd(tokenId, logit, Exponential.Exp((logit / _temperature) - _maximum) / _sum);
 
     /// <summary>Feeds the next token by its probability.</summary>
     /// <inheritdoc cref="TryAdd(int, float)"/>
