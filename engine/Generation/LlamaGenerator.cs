@@ -68,7 +68,8 @@ public sealed class LlamaGenerator
     {
         ArgumentNullException.ThrowIfNull(dialogs);
         ArgumentNullException.ThrowIfNull(options);
-        var prompts = dialogs.Select(dialog => Llama2ChatFormat.HasSpecialTags(dialog) ? null : Llama2ChatFormat.Encode(dialog, _tokenizer));
+        var prompts = dialogs.Select(
+            dialog => Llama2ChatFormat.HasSpecialTags(dialog) ? null : Llama2ChatFormat.Encode(dialog, _tokenizer));
         return Run([.. prompts], options with { Echo = false }, onUpdate, cancellationToken);
     }
 

@@ -37,12 +37,45 @@ public sealed class GoldenGenerationTests
         string[] prompts = ["Once upon a time", "Tom and his friend Sue went to the park. Tom said,", "a", ""];
         foreach (var temperature in new[] { 0f, 0.8f })
         {
-            var options = new GenerationOptions { Temperature = temperature, MaxGenerationLength = 60, Echo = true, LogProbabilities = true };
-            foreach (var (expected, actual) in one.Generator.CompleteText(prompts, options).Zip(several.Generator.CompleteText(prompts, options)))
+            var options = new GenerationOptions
+            {
+                Temperature = temperature,
+                MaxGenerationLength = 60,
+                Echo = true,
+                LogProbabilities = true,
+            };
+            var alone = one.Generator.CompleteText(prompts, options);
+            var together = several.Generator.CompleteText(prompts, options);
+            foreach (var (expected, actual) in alone.Zip(together))
             {
                 Assert.Equal(expected.Tokens, actual.Tokens);
                 Assert.Equal(expected.LogProbabilities, actual.LogProbabilities); // floats, compared by equality
             }
+        }
+    }
+
+    [SharedDataTheory("stories260k/golden")]
+    [InlineData(0f)]
+    [InlineData(0.8f)]
+    public void Generate_OneTokenMore_AllocatesItsTextAndLittleElse(float temperature)
+    {
+        using var llama = TestLlama.Stories("mp1", 1);
+        Allocated(200); // buffers grow and code is compiled
+        var perToken = (Allocated(200) - Allocated(100)) / 100.0;
+
+        Assert.InRange(perToken, 0, 200); // the text of a token, its place in the list of texts and in the arrays of the result
+
+        long Allocated(int count)
+        {
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            llama.Generator.CompleteText(["a"], new GenerationOptions
+            {
+                Temperature = temperature,
+                MaxGenerationLength = count,
+                LogProbabilities = true,
+                StopTokenIds = [],
+            });
+            return GC.GetAllocatedBytesForCurrentThread() - before;
         }
     }
 

@@ -9,7 +9,7 @@ public sealed class LlamaGeneratorTests : IDisposable
 
     private static readonly GenerationOptions Greedy = new() { Temperature = 0, MaxGenerationLength = 24 };
     private static readonly GenerationOptions Scored = Greedy with { LogProbabilities = true, Echo = true };
-    private static readonly GenerationOptions Sampled = new() { Temperature = 1.1f, TopP = 0.95f, MaxGenerationLength = 24, LogProbabilities = true };
+    private static readonly GenerationOptions Sampled = Greedy with { Temperature = 1.1f, TopP = 0.95f, LogProbabilities = true };
     private static readonly string[] Ragged =
     [
         "Once upon a time",
@@ -61,7 +61,8 @@ public sealed class LlamaGeneratorTests : IDisposable
     {
         // Line 14: the longest prompt sets no ceiling for the others but max_seq_len.
         using var llama = TestLlama.Demo(maxSequenceLength: 20);
-        var results = llama.Generator.Generate([[1, 403], [1, 403, 407, 261, 378, 432, 383, 286, 261, 376, 298]], Greedy with { StopTokenIds = [] });
+        var results = llama.Generator.Generate(
+            [[1, 403], [1, 403, 407, 261, 378, 432, 383, 286, 261, 376, 298]], Greedy with { StopTokenIds = [] });
 
         Assert.Equal([18, 9], results.Select(result => result.Tokens.Count));
         Assert.All(results, result => Assert.Equal(FinishReason.Length, result.FinishReason));
@@ -104,8 +105,9 @@ public sealed class LlamaGeneratorTests : IDisposable
         Assert.Equal(1, statistics.PrefillStepCount);
         Assert.Equal(results.Sum(result => result.PromptTokens.Count), statistics.PrefillTokenCount);
         Assert.Contains(results, result => result.FinishReason == FinishReason.Stop);
-        // A row runs each token that it generated but the last: of a row that was stopped that is the stop token, which is not among its tokens.
-        Assert.Equal(results.Sum(result => result.FinishReason == FinishReason.Stop ? result.Tokens.Count : result.Tokens.Count - 1), statistics.DecodeTokenCount);
+        // A row runs each token that it generated but the last, which for a stopped row is the stop token, not among its tokens.
+        var expected = results.Sum(result => result.FinishReason == FinishReason.Stop ? result.Tokens.Count : result.Tokens.Count - 1);
+        Assert.Equal(expected, statistics.DecodeTokenCount);
     }
 
     [Theory]
@@ -154,7 +156,8 @@ public sealed class LlamaGeneratorTests : IDisposable
         var first = Generator.CompleteText(Ragged, Sampled);
 
         RequireSame(first, Generator.CompleteText(Ragged, Sampled));
-        Assert.NotEqual(first.Select(result => result.Text), Generator.CompleteText(Ragged, Sampled with { Seed = 2 }).Select(result => result.Text));
+        var other = Generator.CompleteText(Ragged, Sampled with { Seed = 2 });
+        Assert.NotEqual(first.Select(result => result.Text), other.Select(result => result.Text));
     }
 
     [Fact]
@@ -215,7 +218,9 @@ public sealed class LlamaGeneratorTests : IDisposable
         Assert.All(echoed, result => Assert.Equal(result.PromptTokens, result.Tokens));
         Assert.Equal(Ragged, echoed.Select(result => result.Text));
         var longer = Generator.CompleteText(Ragged, Scored);
-        Assert.All(echoed.Zip(longer), pair => Assert.Equal(pair.Second.LogProbabilities!.Take(pair.First.Tokens.Count), pair.First.LogProbabilities!));
+        Assert.All(
+            echoed.Zip(longer),
+            pair => Assert.Equal(pair.Second.LogProbabilities!.Take(pair.First.Tokens.Count), pair.First.LogProbabilities!));
     }
 
     [Fact]
@@ -271,7 +276,8 @@ public sealed class LlamaGeneratorTests : IDisposable
         // Line 42; no maximum stands for all that max_seq_len leaves room for.
         var options = new GenerationOptions();
 
-        Assert.Equal((0.6f, 0.9f, null, false, false, 1L), (options.Temperature, options.TopP, options.MaxGenerationLength, options.LogProbabilities, options.Echo, options.Seed));
+        Assert.Equal((0.6f, 0.9f, 1L), (options.Temperature, options.TopP, options.Seed));
+        Assert.Equal((null, false, false), (options.MaxGenerationLength, options.LogProbabilities, options.Echo));
         Assert.Empty(options.Problems());
     }
 
