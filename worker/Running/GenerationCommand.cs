@@ -16,9 +16,12 @@ internal abstract class GenerationCommand(RunOptions options)
     public abstract void Lead(LeaderSession session);
 
     /// <summary>Reads and checks all that the line says and names: everything but standard input and the weights.</summary>
+    /// <param name="line">The command line.</param>
+    /// <param name="worldSize">The number of ranks that the checkpoint must be for.</param>
+    /// <param name="withInputs">Whether prompts or dialogs are read too, which only rank 0 needs.</param>
     /// <returns>The command, and what it works with, which the caller disposes.</returns>
     /// <exception cref="BadInputException">Something is wrong, with a sentence for each mistake.</exception>
-    public static (GenerationCommand Command, Preparation Preparation) Prepare(CommandLine line, int worldSize)
+    public static (GenerationCommand Command, Preparation Preparation) Prepare(CommandLine line, int worldSize, bool withInputs = true)
     {
         if (line.Command is not { } name)
         {
@@ -30,7 +33,11 @@ internal abstract class GenerationCommand(RunOptions options)
             ? new ChatCommand(options, line.Values)
             : new CompleteCommand(options, line.Values);
         var preparation = Preparation.TryOpen(options, worldSize, line.Problems);
-        command.ReadInputs(preparation, line.Problems);
+        if (withInputs)
+        {
+            command.ReadInputs(preparation, line.Problems);
+        }
+
         if (line.Problems.Count == 0)
         {
             return (command, preparation!); // null only with a problem

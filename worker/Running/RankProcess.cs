@@ -14,13 +14,18 @@ namespace Distributed.Worker.Running;
 /// <param name="started">Timestamp of the start of the process.</param>
 internal sealed class RankProcess(RankEnvironment environment, LauncherLink link, long started)
 {
+    private const uint LoadedTag = 0x4C4F4144; // "LOAD"
+
+    // Ranks read their shards at the speed of their disks; one that dies meanwhile is noticed at once.
+    private static readonly TimeSpan LoadLimit = TimeSpan.FromMinutes(30);
+
     /// <summary>Runs the rank on this thread, which drives the forward pass.</summary>
     /// <exception cref="BadInputException">The command line, or what it names, cannot be used.</exception>
     public void Run(CommandLine line)
     {
         // The ranks find each other while each reads and checks its files.
         var joining = Task.Run(JoinAsync);
-        var (command, preparation) = GenerationCommand.Prepare(line, environment.WorldSize);
+        var (command, preparation) = GenerationCommand.Prepare(line, environment.WorldSize, withInputs: environment.Rank == 0);
         using (preparation)
         {
             var threadCount = command.Options.ThreadCount ?? DefaultThreadCount();
@@ -68,6 +73,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             MaxBatchSize = preparation.Limits.MaxBatchSize,
             ThreadCount = threadCount,
         });
+        group.Barrier(new CollectiveOptions(LoadedTag, LoadLimit));
         if (group.Rank == 0)
         {
             Lead(model, group, command, preparation);

@@ -21,7 +21,14 @@ public sealed class Llama2ChatFormatTests
                 .Select(message => new ChatMessage(message.GetProperty("role").GetString()!, message.GetProperty("content").GetString()!))
                 .ToArray();
 
-            Assert.Equal(item.GetProperty("prompt_tokens").Deserialize<int[]>(), Llama2ChatFormat.Encode(dialog, tokenizer));
+            var prompt = Llama2ChatFormat.Encode(dialog, tokenizer);
+            Assert.Equal(item.GetProperty("prompt_tokens").Deserialize<int[]>(), prompt);
+
+            // The reference's result, where its model was made to say this.
+            var generation = item.GetProperty("result").GetProperty("generation");
+            var content = generation.GetProperty("content").GetString()!;
+            Assert.Equal(ChatMessage.Assistant, generation.GetProperty("role").GetString());
+            Assert.Equal(content, Answer(prompt, [.. tokenizer.Encode(content, bos: false, eos: true)], tokenizer).Text);
         }
     }
 
@@ -117,6 +124,19 @@ public sealed class Llama2ChatFormatTests
 
             Assert.Equal(expected, Llama2ChatFormat.HasSpecialTags(dialog));
         }
+    }
+
+    private static GenerationResult Answer(int[] prompt, int[] tokens, SentencePieceTokenizer tokenizer)
+    {
+        var row = new GenerationRow(0, prompt, maxSequenceLength: 512, new GenerationOptions(), tokenizer, onUpdate: null);
+        row.Start();
+        foreach (var token in tokens)
+        {
+            row.Append(token, logProbability: 0, stopTokenIds: [tokenizer.EosId]);
+        }
+
+        Assert.True(row.IsFinished);
+        return row.ToResult();
     }
 
     private static ChatMessage[] Dialog(string[] roles) => [.. roles.Select(role => new ChatMessage(role, "text"))];

@@ -208,11 +208,13 @@ public sealed class WorkerProgramTests(OneShardDemo demo) : IClassFixture<OneSha
     }
 
     [Theory]
-    [InlineData("2", 0, "")]
-    [InlineData("3", 2, "Loading a checkpoint for MP=2 but world size is 3")]
-    public async Task Preflight_ChecksAgainstTheWorldSizeAndReadsNoInput(string worldSize, int exitCode, string sentence)
+    [InlineData("complete", "demo.json", "2", 0, "")]
+    [InlineData("chat", "demo-chat.json", "2", 0, "")]
+    [InlineData("complete", "demo.json", "3", 2, "Loading a checkpoint for MP=2 but world size is 3")]
+    public async Task Preflight_ChecksAgainstTheWorldSizeAndReadsNoInput(
+        string command, string config, string worldSize, int exitCode, string sentence)
     {
-        var outcome = await Preflight(worldSize, "complete", "--config", DemoConfig);
+        var outcome = await Preflight(worldSize, command, "--config", Path.Combine(Repository.Root, "configs", config));
 
         Assert.Equal((exitCode, ""), (outcome.ExitCode, outcome.Output));
         Assert.StartsWith(sentence, outcome.Error, StringComparison.Ordinal);
