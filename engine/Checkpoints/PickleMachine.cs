@@ -142,7 +142,8 @@ internal sealed class PickleMachine
             throw Malformed("takes more values than it has");
         }
 
-        var values = _stack.GetRange(_stack.Count - count, count).ToArray();
+        var values = new PickleValue[count];
+        _stack.CopyTo(_stack.Count - count, values, 0, count);
         _stack.RemoveRange(_stack.Count - count, count);
         return values;
     }

@@ -232,7 +232,7 @@ internal sealed class ZipDirectory
         ulong stored = UInt32(header[18..]), size = UInt32(header[22..]), unused = 0;
         if ((entry.Flags & FlagDescriptor) != 0 && crc == 0 && stored == 0 && size == 0)
         {
-            return true;    // left to the descriptor
+            return true;    // left to the descriptor; the extra field is padding, and past 4 GiB a Zip64 field that torch fills as for the directory
         }
 
         ReadExtra(entry.Name, extra, ref size, ref stored, ref unused);

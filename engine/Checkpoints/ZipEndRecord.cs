@@ -44,11 +44,15 @@ internal readonly record struct ZipEndRecord(long DirectoryOffset, long Director
             throw Broken(file, $"it names {fields.Count} members, not 1 to {MaxMemberCount}");
         }
 
-        const ulong MaxEntryByteCount = CentralHeaderByteCount + (2 * MaxNameByteCount);
-        if (fields.Offset > (ulong)directoryEnd || fields.ByteCount != (ulong)directoryEnd - fields.Offset
-            || fields.ByteCount > fields.Count * MaxEntryByteCount)
+        if (fields.Offset > (ulong)directoryEnd || fields.ByteCount != (ulong)directoryEnd - fields.Offset)
         {
             throw Broken(file, $"its directory of {fields.ByteCount} bytes at {fields.Offset} does not end where its end record begins");
+        }
+
+        const ulong MaxEntryByteCount = CentralHeaderByteCount + (2 * MaxNameByteCount);
+        if (fields.ByteCount > fields.Count * MaxEntryByteCount)
+        {
+            throw Broken(file, $"its directory of {fields.Count} members has {fields.ByteCount} bytes, more than names of {MaxNameByteCount} bytes need");
         }
 
         return new ZipEndRecord((long)fields.Offset, (long)fields.ByteCount, (int)fields.Count);
