@@ -89,7 +89,8 @@ internal sealed class ZipDirectory
 
         if (UInt16(header[10..]) != MethodStored)
         {
-            throw Broken($"its member '{name}' is compressed; torch.save stores tensors as they are, so another program wrote or repacked this file");
+            throw _file.Error($"is not what torch.save writes: its member '{name}' is compressed; it is a TorchScript archive or was repacked, "
+                + "so save the state dict of the model with torch.save");
         }
 
         if ((flags & ~(FlagDescriptor | FlagUtf8)) != 0 || UInt16(header[6..]) > VersionZip64
