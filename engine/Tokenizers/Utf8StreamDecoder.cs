@@ -3,8 +3,9 @@ using System.Text;
 namespace Distributed.Engine.Tokenizers;
 
 /// <summary>
-/// Turns ids into text one by one, as they are generated: what the pushes return, joined, is what <see cref="SentencePieceTokenizer.Decode"/> gives
-/// for all of them. The bytes of a character that is not complete yet are held back. One sequence, one owner.
+/// Turns ids into text one by one, as they are generated: what the pushes return, joined, is what <see
+/// cref="SentencePieceTokenizer.Decode"/> gives for all of them. The bytes of a character that is not complete yet are held back. One
+/// sequence, one owner.
 /// </summary>
 public sealed class Utf8StreamDecoder(SentencePieceTokenizer tokenizer)
 {

@@ -4,7 +4,10 @@ using Distributed.Engine.Kernels;
 
 namespace Distributed.Engine.Tests.Checkpoints;
 
-/// <summary>Puts zip containers together with any field as one likes, apart from the project's own writer. By default it is what torch.save writes.</summary>
+/// <summary>
+/// Puts zip containers together with any field as one likes, apart from the project's own writer. By default it is what torch.save
+/// writes.
+/// </summary>
 internal sealed class ContainerBuilder
 {
     private readonly MemoryStream _bytes = new();

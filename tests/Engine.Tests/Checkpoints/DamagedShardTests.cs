@@ -37,7 +37,9 @@ public sealed class DamagedShardTests : IDisposable
         Assert.True(_probe.Count > 2000);
     }
 
-    /// <summary>One bit of every byte but those of the weights, whose own checksums are a matter of <see cref="MappedShardTests"/>.</summary>
+    /// <summary>
+    /// One bit of every byte but those of the weights, whose own checksums are a matter of <see cref="MappedShardTests"/>.
+    /// </summary>
     [Fact]
     public void Read_OneBitTurned_IsRefusedOrTheSame()
     {

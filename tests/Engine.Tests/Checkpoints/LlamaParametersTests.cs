@@ -31,7 +31,13 @@ public sealed class LlamaParametersTests
         Assert.Equal(
             new LlamaConfig
             {
-                Dimension = 8192, LayerCount = 80, HeadCount = 64, KeyValueHeadCount = 8, HiddenDimension = 28672, VocabularySize = 32000, NormEpsilon = 1e-5f,
+                Dimension = 8192,
+                LayerCount = 80,
+                HeadCount = 64,
+                KeyValueHeadCount = 8,
+                HiddenDimension = 28672,
+                VocabularySize = 32000,
+                NormEpsilon = 1e-5f,
             },
             parameters.ToConfig(32000));
     }

@@ -8,7 +8,10 @@ public sealed class MetaShardWriterTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    /// <summary>A member larger than 4 GiB and one behind it, in a file that is nearly all hole: the Zip64 fields of both headers and the long integers of the pickle.</summary>
+    /// <summary>
+    /// A member larger than 4 GiB and one behind it, in a file that is nearly all hole: the Zip64 fields of both headers and the long
+    /// integers of the pickle.
+    /// </summary>
     [UnixFact]
     public void Write_TensorPast4GiB_ReadsBack()
     {

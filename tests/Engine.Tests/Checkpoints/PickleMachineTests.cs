@@ -94,7 +94,9 @@ public sealed class PickleMachineTests : IDisposable
         Refused(PickleAssembler.Whole(pickle => pickle.Raw(0x80, 2)), "has the opcode 0x80");
     }
 
-    /// <summary>"nullifAI": a scanner that stops at the broken tail says nothing about what ran before it. Here nothing runs at all.</summary>
+    /// <summary>
+    /// "nullifAI": a scanner that stops at the broken tail says nothing about what ran before it. Here nothing runs at all.
+    /// </summary>
     [Fact]
     public void Load_CutAnywhereOrContinued_IsRefused()
     {

@@ -112,12 +112,12 @@ public sealed class ShardSetTests : IDisposable
     [InlineData("norm.weight")]
     [InlineData("layers.1.feed_forward.w2.weight")]
     public void Open_ShapeOfAnotherModel_NamesBothShapes(string name)
-        => RefusedTwoShards($"consolidated.01.pth has tensor '{name}' as [3, 3], but in one of 2 shards",
+        => RefusedTwoShards($"consolidated.01.pth has tensor '{name}' as [3, 3], but with 2 shards the model of params.json has it as",
             (shard, tensors) => tensors.Select(tensor => shard == 0 || tensor.Name != name ? tensor : tensor with { Shape = [3, 3] }));
 
     [Fact]
     public void Open_EmbeddingOfNeitherLayout_NamesAllShapes()
-        => RefusedTwoShards("has 'tok_embeddings.weight' as [12, 8]; one of 2 shards of [12, 8] has [12, 4] or [6, 8]",
+        => RefusedTwoShards("has tensor 'tok_embeddings.weight' as [12, 8], but with 2 shards the model of params.json has it as [12, 4] or [6, 8]",
             (_, tensors) => tensors.Select(tensor => tensor.Name != LlamaTensors.Embedding ? tensor : tensor with { Shape = [12, 8] }));
 
     [Fact]
@@ -166,7 +166,7 @@ public sealed class ShardSetTests : IDisposable
         TinyCheckpoint.Write(_folder.Path);
         File.WriteAllText(_folder.File(name), "");
 
-        Refused($"{name} is no shard of a checkpoint");
+        Refused($"{name} is no shard (");
     }
 
     [Fact]

@@ -86,6 +86,9 @@ public sealed class TensorMetadataTests : IDisposable
             .Text("a").Tensor(12, 0, [6], [1], "HalfStorage").Text("b").Tensor(12, 0, [6], [1], "BFloat16Storage").Raw('u')), "describes the storage of tensor 'b' in two ways");
     }
 
+    [Fact]
+    public void Read_StorageKeyTooLong_IsRefused() => Refused(PickleAssembler.OneTensor(key: new string('0', 60_000)), "whose key has 60000 characters");
+
     [Theory]
     [InlineData("../0")]
     [InlineData("/etc/passwd")]
@@ -107,11 +110,14 @@ public sealed class TensorMetadataTests : IDisposable
 
         Assert.Null(refusal);
         Assert.StartsWith($"{name} [{elementCount}] 000102030405", tensors!["w"], StringComparison.Ordinal);
-        Refused(PickleAssembler.OneTensor(elementCount + 1, 0, [1], [1], storageClass), "has 24 bytes for tensor 'w', whose storage should have");
-        Refused(PickleAssembler.OneTensor(elementCount - 1, 0, [1], [1], storageClass), "has 24 bytes for tensor 'w', whose storage should have");
+        Refused(PickleAssembler.OneTensor(elementCount + 1, 0, [1], [1], storageClass), "has 24 bytes for tensor 'w', whose storage has");
+        Refused(PickleAssembler.OneTensor(elementCount - 1, 0, [1], [1], storageClass), "has 24 bytes for tensor 'w', whose storage has");
     }
 
-    /// <summary>nn.Parameter values, an OrderedDict with _metadata and _rebuild_tensor_v2 with its seventh argument: what state_dict() of a module has.</summary>
+    /// <summary>
+    /// nn.Parameter values, an OrderedDict with _metadata and _rebuild_tensor_v2 with its seventh argument: what state_dict() of a module
+    /// has.
+    /// </summary>
     [Fact]
     public void Read_StateDictOfAModule_GivesItsTensors()
     {

@@ -2,7 +2,10 @@ using Distributed.Engine.Checkpoints;
 
 namespace Distributed.Engine.Tests.Checkpoints;
 
-/// <summary>A Llama of a few hundred weights, written in any layout: every element is a different small number, the norms are the same in all shards.</summary>
+/// <summary>
+/// A Llama of a few hundred weights, written in any layout: every element is a different small number, the norms are the same in all
+/// shards.
+/// </summary>
 internal static class TinyCheckpoint
 {
     public const string Parameters = """{"dim": 8, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "vocab_size": 12, "multiple_of": 4, "norm_eps": 1e-5}""";

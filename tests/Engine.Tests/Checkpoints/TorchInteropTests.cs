@@ -4,7 +4,9 @@ using Distributed.Engine.Checkpoints;
 
 namespace Distributed.Engine.Tests.Checkpoints;
 
-/// <summary>Files that PyTorch itself writes are read, or refused for the right reason, and PyTorch reads ours. Needs a python3 with torch.</summary>
+/// <summary>
+/// Files that PyTorch itself writes are read, or refused for the right reason, and PyTorch reads ours. Needs a python3 with torch.
+/// </summary>
 public sealed class TorchInteropTests(TorchInteropTests.Files files) : IClassFixture<TorchInteropTests.Files>
 {
     private const string Script = """

@@ -160,7 +160,7 @@ public sealed class ZipDirectoryTests : IDisposable
     public void Read_NamesTooLongOrNoUtf8_IsRefused()
     {
         Refused("name has 1025 bytes", container => container.Add("archive/" + new string('x', 1017), 1));
-        Refused("more than names of 1024 bytes need", container => container.Add("archive/" + new string('x', 65000), 1));
+        Refused("more than names of 1024 need", container => container.Add("archive/" + new string('x', 65000), 1));
         Refused("name has 0 bytes", container => container.Add("", 1));
         var bytes = ContainerBuilder.OneTensor().Add("archive/data/é", 1).Build();
         var lead = bytes.AsSpan().LastIndexOf((byte)0xC3);
@@ -187,6 +187,7 @@ public sealed class ZipDirectoryTests : IDisposable
     [InlineData("archive/version", "0", "format version '0'")]
     [InlineData("archive/version", "99", "format version '99'")]
     [InlineData("archive/version", "three", "format version 'three'")]
+    [InlineData("archive/version", "\u001B[2J\n3", "format version '?[2J?3'")]
     public void Read_FormatNotKnown_IsRefused(string name, string text, string expected)
         => Refused(expected, container => container.With(name, old => new(old.Name, Encoding.ASCII.GetBytes(text))));
 

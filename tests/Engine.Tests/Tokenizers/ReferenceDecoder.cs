@@ -4,8 +4,8 @@ using Distributed.Engine.Tokenizers;
 namespace Distributed.Engine.Tests.Tokenizers;
 
 /// <summary>
-/// Decoding a whole list as SentencePieceProcessor::Decode describes it, written without state that a stream would need: the oracle of the stream decoder.
-/// It reads the pieces' names only, so it serves models with the usual names of control and byte pieces.
+/// Decoding a whole list as SentencePieceProcessor::Decode describes it, written without state that a stream would need: the oracle of
+/// the stream decoder. It reads the pieces' names only, so it serves models with the usual names of control and byte pieces.
 /// </summary>
 internal static class ReferenceDecoder
 {
