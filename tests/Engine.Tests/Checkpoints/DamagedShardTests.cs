@@ -82,6 +82,7 @@ public sealed class DamagedShardTests : IDisposable
     {
         using var file = Engine.Checkpoints.ShardFile.Open(_folder.File("consolidated.00.pth"));
         var storages = Engine.Checkpoints.ShardIndex.Read(file).Storages;
-        return Enumerable.Range(0, _intact.Length).Where(index => !storages.Any(storage => index >= storage.Offset && index < storage.Offset + storage.ByteCount));
+        return Enumerable.Range(0, _intact.Length)
+            .Where(index => !storages.Any(storage => index >= storage.Offset && index < storage.Offset + storage.ByteCount));
     }
 }

@@ -65,7 +65,7 @@ public sealed class LlamaParametersTests
 
     [Fact]
     public void Parse_ByteOrderMark_IsPassedOver()
-        => Assert.Equal(Parse(TinyCheckpoint.Parameters), LlamaParameters.Parse([0xEF, 0xBB, 0xBF, .. Encoding.UTF8.GetBytes(TinyCheckpoint.Parameters)], "params.json"));
+        => Assert.Equal(Parse(TinyCheckpoint.Parameters), Parse("\uFEFF" + TinyCheckpoint.Parameters));
 
     [Theory]
     [InlineData(4096, 32, 128256, "\"use_scaled_rope\": true", 8f)]     // 3.1 8B
@@ -76,7 +76,8 @@ public sealed class LlamaParametersTests
     [InlineData(4096, 32, 128256, "\"use_scaled_rope\": false", 1f)]
     [InlineData(4096, 32, 128256, "\"rope_theta\": 500000.0", 1f)]
     public void ToConfig_ScaledRope_HasTheFactorOfTheModel(int dimension, int heads, int vocabularySize, string rope, float expected)
-        => Assert.Equal(expected, Parse($$"""{"dim": {{dimension}}, "n_layers": 1, "n_heads": {{heads}}, {{rope}}}""").ToConfig(vocabularySize).RopeScalingFactor);
+        => Assert.Equal(expected, Parse($$"""{"dim": {{dimension}}, "n_layers": 1, "n_heads": {{heads}}, {{rope}}}""")
+            .ToConfig(vocabularySize).RopeScalingFactor);
 
     [Theory]
     [InlineData("", "is no valid JSON")]
@@ -131,10 +132,12 @@ public sealed class LlamaParametersTests
     {
         using var folder = new TemporaryFolder();
         var path = folder.File("params.json");
-        Assert.Contains("does not exist", Assert.Throws<CheckpointException>(() => LlamaParameters.Read(path)).Message, StringComparison.Ordinal);
+        Assert.Contains("does not exist", Assert.Throws<CheckpointException>(() => LlamaParameters.Read(path)).Message,
+            StringComparison.Ordinal);
 
         File.WriteAllBytes(path, new byte[(1 << 20) + 1]);
-        Assert.Contains("1048577 bytes", Assert.Throws<CheckpointException>(() => LlamaParameters.Read(path)).Message, StringComparison.Ordinal);
+        Assert.Contains("1048577 bytes", Assert.Throws<CheckpointException>(() => LlamaParameters.Read(path)).Message,
+            StringComparison.Ordinal);
     }
 
     private static LlamaParameters Parse(string json) => LlamaParameters.Parse(Encoding.UTF8.GetBytes(json), "params.json");

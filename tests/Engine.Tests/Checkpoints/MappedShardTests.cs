@@ -120,7 +120,8 @@ public sealed class MappedShardTests : IDisposable
             stream.SetLength(stream.Length - 1);
         }
 
-        Assert.Contains("changed while it was loaded", Assert.Throws<CheckpointException>(() => checkpoint.Map(0)).Message, StringComparison.Ordinal);
+        Assert.Contains("changed while it was loaded", Assert.Throws<CheckpointException>(() => checkpoint.Map(0)).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]

@@ -11,14 +11,16 @@ internal sealed class PickleAssembler
     public byte[] ToArray() => _bytes.ToArray();
 
     /// <summary>PROTO 2, then what <paramref name="build"/> adds, then STOP.</summary>
-    public static byte[] Whole(Func<PickleAssembler, PickleAssembler> build) => build(new PickleAssembler().Raw(0x80, 2)).Raw('.').ToArray();
+    public static byte[] Whole(Func<PickleAssembler, PickleAssembler> build)
+        => build(new PickleAssembler().Raw(0x80, 2)).Raw('.').ToArray();
 
     /// <summary>A dict with one entry, <c>{"w": value}</c>.</summary>
     public static byte[] Entry(Func<PickleAssembler, PickleAssembler> value) => Whole(pickle => value(pickle.Raw('}').Text("w")).Raw('s'));
 
     /// <summary>The state dict <c>{"w": tensor}</c> with these numbers.</summary>
     public static byte[] OneTensor(
-        long elementCount = 6, long offset = 0, long[]? shape = null, long[]? strides = null, string storageClass = "FloatStorage", string key = "0")
+        long elementCount = 6, long offset = 0, long[]? shape = null, long[]? strides = null, string storageClass = "FloatStorage",
+            string key = "0")
         => Entry(pickle => pickle.Tensor(elementCount, offset, shape ?? [2, 3], strides ?? [3, 1], storageClass, key));
 
     public PickleAssembler Raw(params ReadOnlySpan<byte> bytes)
@@ -75,7 +77,9 @@ internal sealed class PickleAssembler
     public PickleAssembler Storage(long elementCount, string storageClass = "FloatStorage", string key = "0")
         => Raw('(').Text("storage").Global("torch", storageClass).Text(key).Text("cpu").Integer(elementCount).Raw('t').Raw('Q');
 
-    public PickleAssembler Tensor(long elementCount, long offset, long[] shape, long[] strides, string storageClass = "FloatStorage", string key = "0")
-        => Global("torch._utils", "_rebuild_tensor_v2").Raw('(').Storage(elementCount, storageClass, key).Integer(offset).Tuple(shape).Tuple(strides)
+    public PickleAssembler Tensor(long elementCount, long offset, long[] shape, long[] strides, string storageClass = "FloatStorage",
+        string key = "0")
+        => Global("torch._utils", "_rebuild_tensor_v2").Raw('(').Storage(elementCount, storageClass, key).Integer(offset).Tuple(shape)
+            .Tuple(strides)
             .Raw(0x89).Global("collections", "OrderedDict").Raw(')').Raw('R').Raw('t').Raw('R');
 }

@@ -4,7 +4,8 @@ namespace Distributed.Engine.Tests.Checkpoints;
 public sealed class TensorMetadataTests : IDisposable
 {
     private static readonly long[] Extremes =
-        [0, 1, -1, 2, 5, 7, 24, int.MaxValue, 1L << 31, uint.MaxValue, 1L << 32, 1L << 61, (1L << 62) + 6, long.MaxValue - 1, long.MaxValue, long.MinValue];
+        [0, 1, -1, 2, 5, 7, 24, int.MaxValue, 1L << 31, uint.MaxValue, 1L << 32, 1L << 61, (1L << 62) + 6, long.MaxValue - 1,
+            long.MaxValue, long.MinValue];
 
     private readonly ShardProbe _probe = new();
 
@@ -30,7 +31,8 @@ public sealed class TensorMetadataTests : IDisposable
             {
                 // A smaller view at the start of the storage is a view too.
                 var (tensors, refusal) = Read(pickle(value));
-                Assert.True(refusal is not null || (what, value) is ("outer extent" or "both extents", 1), $"{what} = {value}: {tensors?["w"]}");
+                Assert.True(refusal is not null || (what, value) is ("outer extent" or "both extents", 1),
+                    $"{what} = {value}: {tensors?["w"]}");
             }
         }
 
@@ -81,13 +83,16 @@ public sealed class TensorMetadataTests : IDisposable
     public void Read_OneStorageDescribedTwice_IsRefused()
     {
         Refused(PickleAssembler.Whole(pickle => pickle.Raw('}').Raw('(')
-            .Text("a").Tensor(6, 0, [6], [1]).Text("b").Tensor(12, 0, [6], [1], "HalfStorage").Raw('u')), "describes the storage of tensor 'b' in two ways");
+            .Text("a").Tensor(6, 0, [6], [1]).Text("b").Tensor(12, 0, [6], [1], "HalfStorage").Raw('u')),
+                "describes the storage of tensor 'b' in two ways");
         Refused(PickleAssembler.Whole(pickle => pickle.Raw('}').Raw('(')
-            .Text("a").Tensor(12, 0, [6], [1], "HalfStorage").Text("b").Tensor(12, 0, [6], [1], "BFloat16Storage").Raw('u')), "describes the storage of tensor 'b' in two ways");
+            .Text("a").Tensor(12, 0, [6], [1], "HalfStorage").Text("b").Tensor(12, 0, [6], [1], "BFloat16Storage").Raw('u')),
+                "describes the storage of tensor 'b' in two ways");
     }
 
     [Fact]
-    public void Read_StorageKeyTooLong_IsRefused() => Refused(PickleAssembler.OneTensor(key: new string('0', 60_000)), "whose key has 60000 characters");
+    public void Read_StorageKeyTooLong_IsRefused()
+        => Refused(PickleAssembler.OneTensor(key: new string('0', 60_000)), "whose key has 60000 characters");
 
     [Theory]
     [InlineData("../0")]
@@ -95,7 +100,8 @@ public sealed class TensorMetadataTests : IDisposable
     [InlineData("1")]
     [InlineData("")]
     [InlineData("0/")]
-    public void Read_StorageThatIsNotThere_IsRefused(string key) => Refused(PickleAssembler.OneTensor(key: key), $"has no storage 'data/{key}' for tensor 'w'");
+    public void Read_StorageThatIsNotThere_IsRefused(string key)
+        => Refused(PickleAssembler.OneTensor(key: key), $"has no storage 'data/{key}' for tensor 'w'");
 
     [Theory]
     [InlineData("DoubleStorage", 3, "float64")]
@@ -122,8 +128,10 @@ public sealed class TensorMetadataTests : IDisposable
     public void Read_StateDictOfAModule_GivesItsTensors()
     {
         var (tensors, refusal) = Read(PickleAssembler.Whole(pickle => OrderedDict(pickle).Raw('(').Text("w")
-            .Global("torch._utils", "_rebuild_parameter").Raw('(').Tensor(6, 0, [6], [1]).Raw(0x88).Part(OrderedDict).Raw('t').Raw('R').Raw('u')
-            .Raw('}').Text("_metadata").Part(OrderedDict).Text("").Raw('}').Text("version").Raw('K', 1).Raw('s').Raw('s').Raw('s').Raw('b')));
+            .Global("torch._utils", "_rebuild_parameter").Raw('(').Tensor(6, 0, [6], [1]).Raw(0x88).Part(OrderedDict).Raw('t').Raw('R')
+                .Raw('u')
+            .Raw('}').Text("_metadata").Part(OrderedDict).Text("").Raw('}').Text("version").Raw('K', 1).Raw('s').Raw('s').Raw('s')
+                .Raw('b')));
 
         Assert.Null(refusal);
         Assert.StartsWith("float32 [6] 0001", Assert.Single(tensors!).Value, StringComparison.Ordinal);
@@ -131,7 +139,8 @@ public sealed class TensorMetadataTests : IDisposable
         static PickleAssembler OrderedDict(PickleAssembler pickle) => pickle.Global("collections", "OrderedDict").Raw(')').Raw('R');
     }
 
-    private (SortedDictionary<string, string>? Tensors, string? Refusal) Read(byte[] pickle) => _probe.Read(ContainerBuilder.OneTensor(pickle).Build());
+    private (SortedDictionary<string, string>? Tensors, string? Refusal) Read(byte[] pickle)
+        => _probe.Read(ContainerBuilder.OneTensor(pickle).Build());
 
     private void Refused(byte[] pickle, string expected) => _probe.Refused(ContainerBuilder.OneTensor(pickle).Build(), expected);
 }

@@ -44,8 +44,10 @@ public sealed class ZipDirectoryTests : IDisposable
 
         var intact = container.Build();
         var (expected, _) = _probe.Read(intact);
-        ReadOnlySpan<ulong> values = [0, 1, 2, 0x7FFF, 0xFFFE, 0xFFFF, 0x8000_0000, 0xFFFF_FFFE, 0xFFFF_FFFF, long.MaxValue, ulong.MaxValue];
-        string[] harmless = ["time", "version", "versions", "version made by", "internal attributes", "external attributes", "extra id", "extra field length"];
+        ReadOnlySpan<ulong> values = [0, 1, 2, 0x7FFF, 0xFFFE, 0xFFFF, 0x8000_0000, 0xFFFF_FFFE, 0xFFFF_FFFF, long.MaxValue,
+            ulong.MaxValue];
+        string[] harmless = ["time", "version", "versions", "version made by", "internal attributes", "external attributes", "extra id",
+            "extra field length"];
         foreach (var (name, offset, width) in container.Fields)
         {
             foreach (var value in values)
@@ -81,7 +83,8 @@ public sealed class ZipDirectoryTests : IDisposable
     /// <summary>Fifield's construction: a member whose data reaches over the members behind it.</summary>
     [Fact]
     public void Read_MemberQuotesTheNext_IsRefused()
-        => Refused("passes the one that follows it", container => container.With("archive/data/0", old => new(old.Name, old.Data) { Size = 200, StoredSize = 200 }));
+        => Refused("passes the one that follows it",
+            container => container.With("archive/data/0", old => new(old.Name, old.Data) { Size = 200, StoredSize = 200 }));
 
     [Fact]
     public void Read_NamesTwice_IsRefused()
@@ -143,7 +146,8 @@ public sealed class ZipDirectoryTests : IDisposable
     [InlineData("\\\\?\\C:\\archive")]
     [InlineData("archive/data/1\0.pkl")]
     [InlineData("archive/\u001B[2J")]
-    public void Read_NameThatIsNoPlainPath_IsRefused(string name) => Refused("name is not a plain path", container => container.Add(name, 1));
+    public void Read_NameThatIsNoPlainPath_IsRefused(string name)
+        => Refused("name is not a plain path", container => container.Add(name, 1));
 
     [Theory]
     [InlineData("other/data/1", "outside of its folder 'archive/'")]
@@ -154,7 +158,8 @@ public sealed class ZipDirectoryTests : IDisposable
     [InlineData("archive/code/model.py", "TorchScript")]
     [InlineData("archive/constants.pkl", "TorchScript")]
     [InlineData("archive/evil.so", "a member 'evil.so'")]
-    public void Read_MemberThatTorchDoesNotWrite_IsRefused(string name, string expected) => Refused(expected, container => container.Add(name, 1));
+    public void Read_MemberThatTorchDoesNotWrite_IsRefused(string name, string expected)
+        => Refused(expected, container => container.Add(name, 1));
 
     [Fact]
     public void Read_NamesTooLongOrNoUtf8_IsRefused()
@@ -205,7 +210,11 @@ public sealed class ZipDirectoryTests : IDisposable
     [Fact]
     public void Read_Zip64FieldsThatLie_AreRefused()
     {
-        foreach (var extra in new byte[][] { [], [1, 0, 0, 0], [1, 0, 8, 0, 24, 0, 0, 0, 0, 0, 0, 0, 9], [1, 0, 8, 0, 1, 2], [1, 0, 8, 0, 255, 255, 255, 255, 255, 255, 255, 127] })
+        byte[][] extras =
+        [
+            [], [1, 0, 0, 0], [1, 0, 8, 0, 24, 0, 0, 0, 0, 0, 0, 0, 9], [1, 0, 8, 0, 1, 2], [1, 0, 8, 0, 255, 255, 255, 255, 255, 255, 255, 127],
+        ];
+        foreach (var extra in extras)
         {
             var container = ContainerBuilder.OneTensor();
             container.With("archive/data/0", old => new(old.Name, old.Data) { Size = uint.MaxValue, ExtraInDirectory = extra });
@@ -245,7 +254,8 @@ public sealed class ZipDirectoryTests : IDisposable
         "ustar"u8.CopyTo(tar.AsSpan(257));
 
         _probe.Refused(tar, "the format that torch.save had before 1.6");
-        _probe.Refused([0x80, 2, 0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, .. "."u8], "the format that torch.save had before 1.6");
+        _probe.Refused([0x80, 2, 0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, .. "."u8],
+            "the format that torch.save had before 1.6");
     }
 
     /// <summary>A 16-bit or 32-bit field of the end record may refer to the Zip64 record that follows it.</summary>

@@ -8,7 +8,8 @@ namespace Distributed.Engine.Tests.Tokenizers;
 /// </summary>
 public sealed class DemoTokenizerTests
 {
-    private static readonly SentencePieceTokenizer Tokenizer = SentencePieceTokenizer.Load(Path.Combine(Repository.DemoCheckpoint, "tokenizer.model"));
+    private static readonly SentencePieceTokenizer Tokenizer
+        = SentencePieceTokenizer.Load(Path.Combine(Repository.DemoCheckpoint, "tokenizer.model"));
 
     private static readonly JsonElement Reference = Read("tests", "Engine.Tests", "Tokenizers", "demo-encode.json");
 
@@ -22,7 +23,8 @@ public sealed class DemoTokenizerTests
             Assert.Equal(Ids(item, "tokens"), ids);
             Assert.Equal(item.GetProperty("pieces").EnumerateArray().Select(piece => piece.GetString()), PiecesOf(ids));
             Assert.Equal(item.GetProperty("decoded").GetString(), Tokenizer.Decode(ids));
-            Assert.Equal(item.GetProperty("text").GetString()!.Replace('\u2581', ' '), Tokenizer.Decode(ids));    // this model loses nothing else
+            Assert.Equal(item.GetProperty("text").GetString()!.Replace('\u2581', ' '),
+                Tokenizer.Decode(ids));    // this model loses nothing else
         }
     }
 
@@ -41,7 +43,8 @@ public sealed class DemoTokenizerTests
     [Fact]
     public void Encode_PromptsOfTheGoldenFile_GivesTheirIds()
     {
-        var cases = Read("configs", "demo", "golden.json").GetProperty("cases").EnumerateArray().SelectMany(one => one.GetProperty("items").EnumerateArray());
+        var cases = Read("configs", "demo", "golden.json").GetProperty("cases").EnumerateArray()
+            .SelectMany(one => one.GetProperty("items").EnumerateArray());
         foreach (var item in cases)
         {
             Assert.Equal(Ids(item, "prompt_tokens"), Tokenizer.Encode(item.GetProperty("prompt").GetString()!, bos: true, eos: false));
@@ -53,5 +56,6 @@ public sealed class DemoTokenizerTests
 
     private static int[] Ids(JsonElement item, string name) => [.. item.GetProperty(name).EnumerateArray().Select(id => id.GetInt32())];
 
-    private static JsonElement Read(params ReadOnlySpan<string> path) => JsonDocument.Parse(File.ReadAllBytes(Path.Combine([Repository.Root, .. path]))).RootElement;
+    private static JsonElement Read(params ReadOnlySpan<string> path)
+        => JsonDocument.Parse(File.ReadAllBytes(Path.Combine([Repository.Root, .. path]))).RootElement;
 }

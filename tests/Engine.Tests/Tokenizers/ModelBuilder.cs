@@ -9,17 +9,27 @@ internal sealed class ModelBuilder
 {
     private readonly MemoryStream _bytes = new();
 
-    public static ModelBuilder Bpe(bool byteFallback = false, bool addDummyPrefix = true, bool removeExtraWhitespaces = false)
+    public static ModelBuilder Bpe(
+        bool byteFallback = false, bool addDummyPrefix = true, bool removeExtraWhitespaces = false, int withoutByte = -1)
     {
-        var model = new ModelBuilder().Piece("<unk>", 0, PieceKind.Unknown).Piece("<s>", 0, PieceKind.Control).Piece("</s>", 0, PieceKind.Control);
+        var model = new ModelBuilder()
+            .Piece("<unk>", 0, PieceKind.Unknown).Piece("<s>", 0, PieceKind.Control).Piece("</s>", 0, PieceKind.Control);
         for (var value = 0; byteFallback && value < 256; value++)
         {
-            model.Piece($"<0x{value:X2}>", 0, PieceKind.Byte);
+            model = value == withoutByte ? model : model.Piece($"<0x{value:X2}>", 0, PieceKind.Byte);
         }
 
         return model
-            .Message(2, trainer => { Varint(trainer, 3, 2); Varint(trainer, 35, byteFallback ? 1 : 0); })
-            .Message(3, normalizer => { Varint(normalizer, 3, addDummyPrefix ? 1 : 0); Varint(normalizer, 4, removeExtraWhitespaces ? 1 : 0); });
+            .Message(2, trainer =>
+            {
+                Varint(trainer, 3, 2);
+                Varint(trainer, 35, byteFallback ? 1 : 0);
+            })
+            .Message(3, normalizer =>
+            {
+                Varint(normalizer, 3, addDummyPrefix ? 1 : 0);
+                Varint(normalizer, 4, removeExtraWhitespaces ? 1 : 0);
+            });
     }
 
     public static void Varint(CodedOutputStream output, int field, long value)
@@ -34,7 +44,11 @@ internal sealed class ModelBuilder
         output.WriteBytes(ByteString.CopyFrom(value));
     }
 
-    public ModelBuilder Piece(string text, float score, PieceKind kind = PieceKind.Normal) => Piece(Encoding.UTF8.GetBytes(text), score, (int)kind);
+    public ModelBuilder Piece(string text, float score, PieceKind kind = PieceKind.Normal)
+        => Piece(Encoding.UTF8.GetBytes(text), score, (int)kind);
+
+    /// <summary>A piece of low score for each character.</summary>
+    public ModelBuilder Characters(string characters) => characters.Aggregate(this, (model, character) => model.Piece(character.ToString(), -9));
 
     public ModelBuilder Piece(byte[] text, float score, int kind) => Message(1, piece =>
     {

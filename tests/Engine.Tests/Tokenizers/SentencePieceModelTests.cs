@@ -11,7 +11,9 @@ public sealed class SentencePieceModelTests
     {
         var error = Assert.Throws<TokenizerFormatException>(() => SentencePieceTokenizer.Load("/nowhere/tokenizer.model"));
 
-        Assert.Equal("The tokenizer /nowhere/tokenizer.model does not exist; give the checkpoint's tokenizer.model with --tokenizer-path.", error.Message);
+        Assert.Equal(
+            "The tokenizer /nowhere/tokenizer.model does not exist; give the checkpoint's tokenizer.model with --tokenizer-path.",
+            error.Message);
         Assert.Throws<TokenizerFormatException>(() => SentencePieceTokenizer.Load(Repository.Root));
     }
 
@@ -32,7 +34,8 @@ public sealed class SentencePieceModelTests
         => Refused(ModelBuilder.Bpe().Message(2, trainer => ModelBuilder.Varint(trainer, 3, type)).ToArray(), expected);
 
     [Fact]
-    public void Parse_TrainerWithoutAType_IsUnigramByDefault() => Refused(ModelBuilder.Bpe().Message(2, _ => { }).ToArray(), "type unigram");
+    public void Parse_TrainerWithoutAType_IsUnigramByDefault()
+        => Refused(ModelBuilder.Bpe().Message(2, _ => { }).ToArray(), "type unigram");
 
     [Theory]
     [InlineData(2, 24, "treat_whitespace_as_suffix")]
@@ -65,7 +68,7 @@ public sealed class SentencePieceModelTests
             (ModelBuilder.Bpe().Piece("<0x00>", 0, PieceKind.Byte), "has a byte piece 3 that is not"),
             (ModelBuilder.Bpe(byteFallback: true).Piece("<0xGG>", 0, PieceKind.Byte), "has a byte piece 259 that is not"),
             (ModelBuilder.Bpe(byteFallback: true).Piece("<0xff>", 0, PieceKind.Byte), "has a byte piece 259 that is not"),
-            (ModelBuilder.Bpe().Message(2, trainer => { ModelBuilder.Varint(trainer, 3, 2); ModelBuilder.Varint(trainer, 35, 1); }), "some of the 256 byte pieces"),
+            (ModelBuilder.Bpe(byteFallback: true, withoutByte: 0x7F), "some of the 256 byte pieces"),
             (new ModelBuilder().Piece("a", 0), "lacks the unknown piece"),
             (new ModelBuilder().Piece("<unk>", 0, PieceKind.Unknown).Piece("<s>", 0, PieceKind.Control), "lacks the control pieces"),
             (new ModelBuilder().Piece("<unk>", 0, PieceKind.Unknown).Piece("<s>", 0).Piece("</s>", 0), "lacks the control pieces"),
@@ -80,7 +83,8 @@ public sealed class SentencePieceModelTests
     public void Parse_NamesOfControlPieces_AreTheModels()
     {
         var tokenizer = new ModelBuilder()
-            .Piece("<pad>", 0, PieceKind.Control).Piece("<none>", 0, PieceKind.Unknown).Piece("[B]", 0, PieceKind.Control).Piece("[E]", 0, PieceKind.Control)
+            .Piece("<pad>", 0, PieceKind.Control).Piece("<none>", 0, PieceKind.Unknown)
+            .Piece("[B]", 0, PieceKind.Control).Piece("[E]", 0, PieceKind.Control)
             .Message(2, trainer =>
             {
                 ModelBuilder.Varint(trainer, 3, 2);
@@ -109,15 +113,24 @@ public sealed class SentencePieceModelTests
     [Fact]
     public void Parse_LengthsThatLie_AreRefused()
     {
+        byte[][] lengths =
+        [
+            [1], [0x7F],
+            [0xFF, 0xFF, 0xFF, 0xFF, 0x07],                                            // 2^31 - 1
+            [0xFF, 0xFF, 0xFF, 0xFF, 0x0F],                                            // 2^32 - 1
+            [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01],              // -1
+            [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF],        // no end
+        ];
         foreach (var tag in new byte[] { 0x0A, 0x12, 0x1A, 0x2A, 0x32 })
         {
-            foreach (var length in new byte[][] { [1], [0x7F], [0xFF, 0xFF, 0xFF, 0xFF, 0x07], [0xFF, 0xFF, 0xFF, 0xFF, 0x0F], [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01], [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF] })
+            foreach (var length in lengths)
             {
                 Refused(ModelBuilder.Bpe().Raw(tag).Raw(length).ToArray(), "is damaged or no SentencePiece model");
             }
         }
 
-        Refused(ModelBuilder.Bpe().Raw([.. Enumerable.Repeat((byte)0x33, 100_000)]).ToArray(), "is damaged or no SentencePiece model");    // groups in groups
+        byte[] groupsInGroups = [.. Enumerable.Repeat((byte)0x33, 100_000)];
+        Refused(ModelBuilder.Bpe().Raw(groupsInGroups).ToArray(), "is damaged or no SentencePiece model");
     }
 
     /// <summary>The demo's model with bytes changed or cut off: a tokenizer, or one sentence, and nothing else.</summary>
@@ -155,7 +168,8 @@ public sealed class SentencePieceModelTests
 
     private static void Refused(byte[] model, string expected)
     {
-        var error = Assert.Throws<TokenizerFormatException>(() => SentencePieceTokenizer.Create(SentencePieceModel.Parse(model, "tokenizer.model")));
+        var error = Assert.Throws<TokenizerFormatException>(
+            () => SentencePieceTokenizer.Create(SentencePieceModel.Parse(model, "tokenizer.model")));
 
         Assert.StartsWith("The tokenizer tokenizer.model ", error.Message, StringComparison.Ordinal);
         Assert.EndsWith(".", error.Message, StringComparison.Ordinal);

@@ -21,18 +21,19 @@ public sealed class SentencePieceTokenizerTests
     [Fact]
     public void Encode_HigherScore_BeatsPositionAndLength()
     {
-        var tokenizer = ModelBuilder.Bpe(addDummyPrefix: false).Piece("a", -9).Piece("b", -9).Piece("c", -9).Piece("ab", -2).Piece("bc", -1).Piece("abc", -3).Build();
+        var tokenizer = ModelBuilder.Bpe(addDummyPrefix: false).Characters("abc").Piece("ab", -2).Piece("bc", -1).Piece("abc", -3).Build();
+        var withoutAbc = ModelBuilder.Bpe(addDummyPrefix: false).Characters("abc").Piece("ab", -2).Piece("bc", -1).Build();
 
         Assert.Equal(["abc"], Pieces(tokenizer, "abc"));
         Assert.Equal(["ab", "abc"], Pieces(tokenizer, "ababc"));
-        Assert.Equal(["a", "bc"], Pieces(ModelBuilder.Bpe(addDummyPrefix: false).Piece("a", -9).Piece("b", -9).Piece("c", -9).Piece("ab", -2).Piece("bc", -1).Build(), "abc"));
+        Assert.Equal(["a", "bc"], Pieces(withoutAbc, "abc"));
     }
 
     /// <summary>Scores -0 and 0 are equal: the leftmost pair wins, whatever the signs.</summary>
     [Fact]
     public void Encode_NegativeZero_IsZero()
     {
-        var tokenizer = ModelBuilder.Bpe(addDummyPrefix: false).Piece("a", -9).Piece("b", -9).Piece("c", -9).Piece("ab", -0f).Piece("bc", 0f).Build();
+        var tokenizer = ModelBuilder.Bpe(addDummyPrefix: false).Characters("abc").Piece("ab", -0f).Piece("bc", 0f).Build();
 
         Assert.Equal(["ab", "c"], Pieces(tokenizer, "abc"));
     }
@@ -52,7 +53,8 @@ public sealed class SentencePieceTokenizerTests
     [Fact]
     public void Encode_UserDefinedPieceWithSpaces_KeepsThemWhereOthersGo()
     {
-        var tokenizer = ModelBuilder.Bpe(removeExtraWhitespaces: true).Piece("  x", 0, PieceKind.UserDefined).Piece("\u2581", -9).Piece("x", -9).Piece("y", -9).Build();
+        var tokenizer = ModelBuilder.Bpe(removeExtraWhitespaces: true)
+            .Piece("  x", 0, PieceKind.UserDefined).Characters("\u2581xy").Build();
 
         Assert.Equal(["\u2581", "y", "\u2581", "\u2581", "x"], Pieces(tokenizer, "y  x"));
         Assert.Equal(["\u2581", "y", "\u2581", "y"], Pieces(tokenizer, "y  y"));
@@ -62,7 +64,7 @@ public sealed class SentencePieceTokenizerTests
     public void Encode_UnusedPieces_FallApartAgain()
     {
         var tokenizer = ModelBuilder.Bpe(addDummyPrefix: false)
-            .Piece("a", -9).Piece("b", -9).Piece("c", -9).Piece("ab", -1, PieceKind.Unused).Piece("abc", -2, PieceKind.Unused).Piece("abcc", -3).Build();
+            .Characters("abc").Piece("ab", -1, PieceKind.Unused).Piece("abc", -2, PieceKind.Unused).Piece("abcc", -3).Build();
 
         Assert.Equal(["a", "b"], Pieces(tokenizer, "ab"));
         Assert.Equal(["a", "b", "c"], Pieces(tokenizer, "abc"));
@@ -92,7 +94,10 @@ public sealed class SentencePieceTokenizerTests
     public void Encode_LoneSurrogates_AreReplaced()
     {
         var tokenizer = ModelBuilder.Bpe(byteFallback: true, addDummyPrefix: false).Build();
-        (string Text, string Expected)[] cases = [("a\uD800b", "a\uFFFDb"), ("\uDC00", "\uFFFD"), ("\uDC00\uD800", "\uFFFD\uFFFD"), ("\uD83D\uDE00", "\uD83D\uDE00")];
+        (string Text, string Expected)[] cases =
+        [
+            ("a\uD800b", "a\uFFFDb"), ("\uDC00", "\uFFFD"), ("\uDC00\uD800", "\uFFFD\uFFFD"), ("\uD83D\uDE00", "\uD83D\uDE00"),
+        ];
         foreach (var (text, expected) in cases)
         {
             Assert.Equal(expected, tokenizer.Decode(tokenizer.Encode(text, false, false)));
@@ -121,7 +126,8 @@ public sealed class SentencePieceTokenizerTests
     [InlineData(false, false, "  a  b ", "  a  b ")]
     public void Decode_OfEncode_GivesTheNormalizedText(bool addDummyPrefix, bool removeExtraWhitespaces, string text, string expected)
     {
-        var tokenizer = ModelBuilder.Bpe(true, addDummyPrefix, removeExtraWhitespaces).Piece("\u2581", -9).Piece("a", -9).Piece("\u2581a", -1).Piece("\u2581\u2581", -2).Build();
+        var tokenizer = ModelBuilder.Bpe(true, addDummyPrefix, removeExtraWhitespaces)
+            .Characters("\u2581a").Piece("\u2581a", -1).Piece("\u2581\u2581", -2).Build();
 
         Assert.Equal(expected, tokenizer.Decode(tokenizer.Encode(text, false, false)));
     }
@@ -166,13 +172,19 @@ public sealed class SentencePieceTokenizerTests
         var random = new Random(4);
         for (var number = 0; number < 5000; number++)
         {
-            var ids = Enumerable.Range(0, random.Next(1, 12))
-                .Select(_ => random.Next(3) == 0 ? random.Next(tokenizer.VocabularySize) : random.Next(3) == 0 ? random.Next(259, 264) : random.GetItems([0, 1, 2, 0xC3 + 3, 0xA9 + 3, 0xE2 + 3, 0x82 + 3, 0xAC + 3, 0xF0 + 3, 35], 1)[0])
-                .ToArray();
+            var ids = Enumerable.Range(0, random.Next(1, 12)).Select(_ => AnyId(random, tokenizer.VocabularySize)).ToArray();
             var decoder = new Utf8StreamDecoder(tokenizer);
 
             Assert.Equal(ReferenceDecoder.Decode(tokenizer, ids), string.Concat(ids.Select(decoder.Push)) + decoder.Flush());
         }
+
+        // Any id; one of the pieces of text, the last five; a control piece or a byte that begins or continues a character.
+        static int AnyId(Random random, int count) => random.Next(3) switch
+        {
+            0 => random.Next(count),
+            1 => random.Next(count - 5, count),
+            _ => random.GetItems([0, 1, 2, 0xC3 + 3, 0xA9 + 3, 0xE2 + 3, 0x82 + 3, 0xAC + 3, 0xF0 + 3, ' ' + 3], 1)[0],
+        };
     }
 
     /// <summary>
@@ -195,5 +207,6 @@ public sealed class SentencePieceTokenizerTests
         Assert.Equal(Encoding.UTF8.GetString(text), tokenizer.Decode(ids));
     }
 
-    private static string[] Pieces(SentencePieceTokenizer tokenizer, string text) => [.. tokenizer.Encode(text, false, false).Select(tokenizer.Piece)];
+    private static string[] Pieces(SentencePieceTokenizer tokenizer, string text)
+        => [.. tokenizer.Encode(text, false, false).Select(tokenizer.Piece)];
 }
