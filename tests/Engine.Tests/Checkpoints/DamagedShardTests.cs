@@ -1,3 +1,5 @@
+using Distributed.Engine.Checkpoints;
+
 namespace Distributed.Engine.Tests.Checkpoints;
 
 /// <summary>A written shard, cut or with a bit turned: refused, or the same tensors to the last bit.</summary>
@@ -7,14 +9,12 @@ public sealed class DamagedShardTests : IDisposable
     private readonly ShardProbe _probe = new();
     private readonly byte[] _intact;
     private readonly SortedDictionary<string, string> _tensors;
-    private readonly int _firstStorage;
 
     public DamagedShardTests()
     {
-        TinyCheckpoint.Write(_folder.Path);
+        TinyCheckpoint.WriteShard(_folder.Path, 0, TinyCheckpoint.Tensors(0, 1, EmbeddingLayout.Whole).Take(7));
         _intact = File.ReadAllBytes(_folder.File("consolidated.00.pth"));
         _tensors = _probe.Read(_intact).Tensors!;
-        _firstStorage = _intact.AsSpan().IndexOf("data/0"u8);
     }
 
     public void Dispose()
@@ -26,15 +26,10 @@ public sealed class DamagedShardTests : IDisposable
     [Fact]
     public void Read_CutAnywhere_IsRefused()
     {
-        var lengths = Enumerable.Range(0, _firstStorage + 100)
-            .Concat(Enumerable.Range(0, _intact.Length / 1024).Select(number => number * 1024))
-            .Concat(Enumerable.Range(_intact.Length - 1024, 1024));
-        foreach (var length in lengths.Distinct())
+        for (var length = 0; length < _intact.Length; length++)
         {
             Assert.True(_probe.Read(_intact.AsSpan(0, length)).Refusal is not null, $"Read with {length} of {_intact.Length} bytes.");
         }
-
-        Assert.True(_probe.Count > 2000);
     }
 
     /// <summary>
@@ -80,8 +75,8 @@ public sealed class DamagedShardTests : IDisposable
     /// <summary>Indexes of all bytes that are no weights.</summary>
     private IEnumerable<int> Headers()
     {
-        using var file = Engine.Checkpoints.ShardFile.Open(_folder.File("consolidated.00.pth"));
-        var storages = Engine.Checkpoints.ShardIndex.Read(file).Storages;
+        using var file = ShardFile.Open(_folder.File("consolidated.00.pth"));
+        var storages = ShardIndex.Read(file).Storages;
         return Enumerable.Range(0, _intact.Length)
             .Where(index => !storages.Any(storage => index >= storage.Offset && index < storage.Offset + storage.ByteCount));
     }

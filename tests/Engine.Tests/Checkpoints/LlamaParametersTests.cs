@@ -25,7 +25,10 @@ public sealed class LlamaParametersTests
     [Fact]
     public void Parse_Llama2_70B_GivesItsShape()
     {
-        var parameters = Parse("""{"dim": 8192, "multiple_of": 4096, "ffn_dim_multiplier": 1.3, "n_heads": 64, "n_kv_heads": 8, "n_layers": 80, "norm_eps": 1e-05, "vocab_size": -1}""");
+        var parameters = Parse("""
+            {"dim": 8192, "multiple_of": 4096, "ffn_dim_multiplier": 1.3, "n_heads": 64, "n_kv_heads": 8,
+             "n_layers": 80, "norm_eps": 1e-05, "vocab_size": -1}
+            """);
 
         Assert.Null(parameters.VocabularySize);
         Assert.Equal(
@@ -45,7 +48,10 @@ public sealed class LlamaParametersTests
     [Fact]
     public void Parse_AbsentOrNullKeys_HaveTheReferencesDefaults()
     {
-        var parameters = Parse("""{"dim": 64, "n_layers": 2, "n_heads": 4, "n_kv_heads": null, "ffn_dim_multiplier": null, "lora_args": null, "max_seq_len": 2048, "max_batch_size": 32}""");
+        var parameters = Parse("""
+            {"dim": 64, "n_layers": 2, "n_heads": 4, "n_kv_heads": null, "ffn_dim_multiplier": null,
+             "lora_args": null, "max_seq_len": 2048, "max_batch_size": 32}
+            """);
 
         Assert.Equal(4, parameters.KeyValueHeadCount);
         Assert.Null(parameters.VocabularySize);

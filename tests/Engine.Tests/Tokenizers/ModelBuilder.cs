@@ -48,7 +48,8 @@ internal sealed class ModelBuilder
         => Piece(Encoding.UTF8.GetBytes(text), score, (int)kind);
 
     /// <summary>A piece of low score for each character.</summary>
-    public ModelBuilder Characters(string characters) => characters.Aggregate(this, (model, character) => model.Piece(character.ToString(), -9));
+    public ModelBuilder Characters(string characters)
+        => characters.Aggregate(this, (model, character) => model.Piece(character.ToString(), -9));
 
     public ModelBuilder Piece(byte[] text, float score, int kind) => Message(1, piece =>
     {
