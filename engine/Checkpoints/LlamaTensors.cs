@@ -31,8 +31,8 @@ internal readonly record struct LlamaTensor(string Name, ImmutableArray<long> Sh
 }
 
 /// <summary>
-/// Meta's tensor names, shapes and splits (meta-llama/llama, llama/model.py; meta-llama/llama3 for <see
-/// cref="EmbeddingLayout.SplitByVocabulary"/>).
+/// Meta's tensor names, shapes and splits (meta-llama/llama, llama/model.py; meta-llama/llama3 for
+/// <see cref="EmbeddingLayout.SplitByVocabulary"/>).
 /// </summary>
 internal static class LlamaTensors
 {

@@ -3,9 +3,9 @@ using Distributed.Engine.Checkpoints;
 namespace Distributed.Engine.Tests.Checkpoints;
 
 /// <summary>
-/// Offers bytes to the reader as a shard and checks what holds for every input: it is read, or refused by a <see
-/// cref="CheckpointException"/> of one sentence that names the file; nothing else is thrown, and memory stays within 64 MiB and four
-/// times the input.
+/// Offers bytes to the reader as a shard and checks what holds for every input: it is read, or refused by a
+/// <see cref="CheckpointException"/> of one sentence that names the file; nothing else is thrown, and memory stays within 64 MiB and
+/// four times the input.
 /// </summary>
 internal sealed class ShardProbe : IDisposable
 {
