@@ -1,6 +1,8 @@
 namespace Distributed.Engine.Checkpoints;
 
-/// <summary>How <c>tok_embeddings.weight</c> [vocabulary, dimension] is divided among the shards; seen from the shapes, no file names it.</summary>
+/// <summary>
+/// How <c>tok_embeddings.weight</c> [vocabulary, dimension] is divided among the shards; seen from the shapes, no file names it.
+/// </summary>
 public enum EmbeddingLayout
 {
     /// <summary>One shard holds all of it.</summary>

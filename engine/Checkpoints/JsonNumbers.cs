@@ -50,7 +50,8 @@ internal sealed class JsonNumbers
     {
         if (_values.Keys.Order(StringComparer.Ordinal).FirstOrDefault() is { } key)
         {
-            throw Error($"has the key '{Shortened(key)}', which is not known here and might change the model; remove it if it does not matter");
+            throw Error(
+                $"has the key '{Printable.Of(key)}', which is not known here and might change the model; remove it if it does not matter");
         }
     }
 
@@ -58,7 +59,5 @@ internal sealed class JsonNumbers
 
     public CheckpointException Error(string problem) => new($"{_path} {problem}.");
 
-    private static string Shown(JsonElement value) => Shortened(value.GetRawText());
-
-    private static string Shortened(string text) => text.Length <= 40 ? text : text[..40] + "...";
+    private static string Shown(JsonElement value) => Printable.Of(value.GetRawText());
 }

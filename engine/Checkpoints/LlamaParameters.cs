@@ -3,14 +3,15 @@ using System.Text.Json;
 namespace Distributed.Engine.Checkpoints;
 
 /// <summary>
-/// params.json: the keys of Meta's ModelArgs. What is absent has the reference's default; what is unknown and might change a number is refused by name,
-/// since a wrong guess here is text that looks nearly right.
+/// params.json: the keys of Meta's ModelArgs. What is absent has the reference's default; what is unknown and might change a number is
+/// refused by name, since a wrong guess here is text that looks nearly right.
 /// </summary>
 internal sealed record LlamaParameters
 {
     /// <summary>The largest number of token ids; that of Llama 3 is 128,256.</summary>
     public const int MaxVocabularySize = 1 << 24;
 
+    private const int MaxHiddenDimension = 1 << 22;
     private const int MaxByteCount = 1 << 20;
 
     public required int Dimension { get; init; }
@@ -35,7 +36,9 @@ internal sealed record LlamaParameters
     /// <summary><see langword="null"/> where the file leaves it open.</summary>
     public required float? RopeScalingFactor { get; init; }
 
-    /// <exception cref="CheckpointException">The file is missing, no JSON object, or a value is missing, unknown or out of range.</exception>
+    /// <exception cref="CheckpointException">
+    /// The file is missing, no JSON object, or a value is missing, unknown or out of range.
+    /// </exception>
     public static LlamaParameters Read(string path)
     {
         byte[] json;
@@ -44,7 +47,7 @@ internal sealed record LlamaParameters
             var file = new FileInfo(path);
             if (!file.Exists)
             {
-                throw new CheckpointException($"{path} does not exist; --ckpt-dir names a folder with params.json and consolidated.00.pth.");
+                throw new CheckpointException($"{path} does not exist; a checkpoint folder has it beside consolidated.00.pth.");
             }
 
             if (file.Length > MaxByteCount)
@@ -76,7 +79,7 @@ internal sealed record LlamaParameters
         }
         catch (JsonException error)
         {
-            throw new CheckpointException($"{path} is no valid JSON: {error.Message}", error);
+            throw new CheckpointException($"{path} is no valid JSON: {Printable.Of(error.Message, 200)}", error);
         }
     }
 
@@ -95,7 +98,8 @@ internal sealed record LlamaParameters
     };
 
     /// <summary>
-    /// The reference's rule (llama/model.py, FeedForward): two thirds of 4 dim, scaled, rounded up. Python truncates twice and multiplies as float64.
+    /// The reference's rule (llama/model.py, FeedForward): two thirds of 4 dim, scaled, rounded up. Python truncates twice and multiplies
+    /// as float64.
     /// </summary>
     public static long HiddenDimensionOf(int dimension, double? multiplier, int multipleOf)
     {
@@ -125,7 +129,9 @@ internal sealed record LlamaParameters
             LayerCount = layerCount,
             HeadCount = headCount,
             KeyValueHeadCount = keyValueHeadCount,
-            HiddenDimension = hidden is >= 1 and <= 1 << 22 ? (int)hidden : throw numbers.Error($"gives a hidden dimension of {hidden}, not 1 to {1 << 22}"),
+            HiddenDimension = hidden is >= 1 and <= MaxHiddenDimension
+                ? (int)hidden
+                : throw numbers.Error($"gives a hidden dimension of {hidden}, not 1 to {MaxHiddenDimension}"),
             VocabularySize = vocabularySize switch
             {
                 -1 => null,

@@ -30,7 +30,10 @@ internal readonly record struct LlamaTensor(string Name, ImmutableArray<long> Sh
     };
 }
 
-/// <summary>Meta's tensor names, shapes and splits (meta-llama/llama, llama/model.py; meta-llama/llama3 for <see cref="EmbeddingLayout.SplitByVocabulary"/>).</summary>
+/// <summary>
+/// Meta's tensor names, shapes and splits (meta-llama/llama, llama/model.py; meta-llama/llama3 for
+/// <see cref="EmbeddingLayout.SplitByVocabulary"/>).
+/// </summary>
 internal static class LlamaTensors
 {
     public const string Embedding = "tok_embeddings.weight";
@@ -66,7 +69,8 @@ internal static class LlamaTensors
     }
 
     /// <summary>Frequencies that old files carry; they follow from the config and are computed anew.</summary>
-    public static bool IsIgnored(string name) => name == "rope.freqs" || name.EndsWith(".attention.inner_attention.rope.freqs", StringComparison.Ordinal);
+    public static bool IsIgnored(string name)
+        => name == "rope.freqs" || name.EndsWith(".attention.inner_attention.rope.freqs", StringComparison.Ordinal);
 
     /// <summary>What does not divide among <paramref name="shardCount"/> shards; <see langword="null"/> where all does.</summary>
     public static string? RequireDivisible(LlamaConfig config, int shardCount)

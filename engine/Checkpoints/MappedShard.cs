@@ -5,8 +5,8 @@ using Distributed.Engine.Kernels;
 namespace Distributed.Engine.Checkpoints;
 
 /// <summary>
-/// One shard's file mapped read-only into memory: its tensors are views of the page cache, nothing is copied. Every view is void once this is disposed;
-/// the <see cref="MetaCheckpoint"/> that it came from may be disposed before.
+/// One shard's file mapped read-only into memory: its tensors are views of the page cache, nothing is copied. Every view is void once
+/// this is disposed; the <see cref="MetaCheckpoint"/> that it came from may be disposed before.
 /// </summary>
 /// <remarks>The file must not be written to while it is mapped: a page that a truncation takes away ends the process.</remarks>
 public sealed class MappedShard : IDisposable
@@ -69,7 +69,9 @@ public sealed class MappedShard : IDisposable
     /// <summary>Bytes of the file that tensors occupy.</summary>
     public long ByteCount => _index.Storages.Sum(storage => storage.ByteCount);
 
-    /// <summary>The tensor of this name: this shard's part of it. <c>output.weight</c> is the embedding where the model ties the two.</summary>
+    /// <summary>
+    /// The tensor of this name: this shard's part of it. <c>output.weight</c> is the embedding where the model ties the two.
+    /// </summary>
     /// <exception cref="KeyNotFoundException">A Llama has no tensor of this name; all that it has are there.</exception>
     public MappedTensor this[string name]
     {
@@ -105,7 +107,9 @@ public sealed class MappedShard : IDisposable
         if (result.LowestBreakIteration is { } damaged)
         {
             var storage = storages[(int)damaged];
-            var tensor = _index.Tensors.Values.First(tensor => tensor.Offset >= storage.Offset && tensor.Offset < storage.Offset + storage.ByteCount);
+            var tensor = _index.Tensors.Values
+                .Where(tensor => tensor.Offset >= storage.Offset && tensor.Offset < storage.Offset + storage.ByteCount)
+                .MinBy(tensor => tensor.Offset)!;    // every storage is some tensor's
             throw new CheckpointException($"{_path} is damaged: tensor '{tensor.Name}' does not match its checksum; download it again.");
         }
 

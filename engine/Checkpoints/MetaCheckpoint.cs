@@ -3,8 +3,9 @@ using System.Globalization;
 namespace Distributed.Engine.Checkpoints;
 
 /// <summary>
-/// A checkpoint in Meta's layout: <c>params.json</c> and <c>consolidated.00.pth</c>, <c>.01.pth</c>, one for each rank of the model. What <see cref="Open"/> returns
-/// has been proved consistent: the config, the set of shards, every tensor's name, shape, type and place in its file.
+/// A checkpoint in Meta's layout: <c>params.json</c> and <c>consolidated.00.pth</c>, <c>.01.pth</c>, one for each rank of the model. What
+/// <see cref="Open"/> returns has been proved consistent: the config, the set of shards, every tensor's name, shape, type and place in
+/// its file.
 /// </summary>
 public sealed class MetaCheckpoint : IDisposable
 {
@@ -31,10 +32,12 @@ public sealed class MetaCheckpoint : IDisposable
     /// <summary>Reads and validates everything but the weights themselves; the files stay open until this is disposed.</summary>
     /// <param name="directory">With params.json and the shards.</param>
     /// <param name="tokenizerVocabularySize">
-    /// The number of tokens of the tokenizer that will be used; it must be the model's. <see langword="null"/> without one: then a vocab_size of -1 is taken
-    /// from the rows of output.weight.
+    /// The number of tokens of the tokenizer that will be used; it must be the model's. <see langword="null"/> without one: then a
+    /// vocab_size of -1 is taken from the rows of output.weight.
     /// </param>
-    /// <exception cref="CheckpointException">Something is missing, damaged or inconsistent; the message is one sentence for the user.</exception>
+    /// <exception cref="CheckpointException">
+    /// Something is missing, damaged or inconsistent; the message is one sentence for the user.
+    /// </exception>
     public static MetaCheckpoint Open(string directory, int? tokenizerVocabularySize)
     {
         var paths = FindShards(directory);
@@ -65,8 +68,9 @@ public sealed class MetaCheckpoint : IDisposable
     {
         if (worldSize != ShardCount)
         {
+            var ranks = ShardCount == 1 ? "1 rank" : $"{ShardCount} ranks";
             throw new CheckpointException(
-                $"Loading a checkpoint for MP={ShardCount} but world size is {worldSize}; start {ShardCount} rank{(ShardCount == 1 ? "" : "s")}: --nproc-per-node {ShardCount}.");
+                $"Loading a checkpoint for MP={ShardCount} but world size is {worldSize}; start {ranks}: --nproc-per-node {ShardCount}.");
         }
     }
 
@@ -83,7 +87,8 @@ public sealed class MetaCheckpoint : IDisposable
         string[] names;
         try
         {
-            names = [.. Directory.EnumerateFileSystemEntries(directory, "*.pth").Select(path => Path.GetFileName(path)).Order(StringComparer.Ordinal)];
+            var paths = Directory.EnumerateFileSystemEntries(directory, "*.pth");
+            names = [.. paths.Select(path => Path.GetFileName(path)).Order(StringComparer.Ordinal)];
         }
         catch (DirectoryNotFoundException)
         {
@@ -96,19 +101,21 @@ public sealed class MetaCheckpoint : IDisposable
 
         if (names.Length == 0)
         {
-            throw new CheckpointException($"No checkpoint files found in {directory}; it should hold consolidated.00.pth, and one file more for each further shard.");
+            throw new CheckpointException(
+                $"No checkpoint files found in {directory}; it should hold consolidated.00.pth, and one file more for each further shard.");
         }
 
         var expected = Enumerable.Range(0, names.Length).Select(ShardName).ToArray();
         if (names.Except(expected).FirstOrDefault(name => !IsShardName(name)) is { } other)
         {
             throw new CheckpointException(
-                $"{Path.Combine(directory, other)} is no shard of a checkpoint (consolidated.00.pth, consolidated.01.pth, ...); move it out of the folder.");
+                $"{Path.Combine(directory, other)} is no shard (consolidated.00.pth, .01.pth, ...); move it out of the folder.");
         }
 
         if (expected.Except(names).FirstOrDefault() is { } missing)
         {
-            throw new CheckpointException($"{Path.Combine(directory, missing)} is missing: the folder holds {string.Join(", ", names)}; download the missing shard.");
+            throw new CheckpointException(
+                $"{Path.Combine(directory, missing)} is missing: the folder holds {string.Join(", ", names)}; download the missing shard.");
         }
 
         return [.. expected.Select(name => Path.Combine(directory, name))];
@@ -117,6 +124,7 @@ public sealed class MetaCheckpoint : IDisposable
     private static string ShardName(int number) => string.Create(CultureInfo.InvariantCulture, $"consolidated.{number:00}.pth");
 
     private static bool IsShardName(string name)
-        => name.Split('.') is ["consolidated", var digits, "pth"] && int.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+        => name.Split('.') is ["consolidated", var digits, "pth"]
+            && int.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
             && name == ShardName(number);
 }

@@ -3,8 +3,8 @@ using Microsoft.Win32.SafeHandles;
 namespace Distributed.Engine.Checkpoints;
 
 /// <summary>
-/// Writes one <c>consolidated.NN.pth</c> as torch.save does: a zip container of stored members, a pickle of protocol 2, storages aligned to 64 bytes.
-/// torch.load reads it (also with <c>weights_only=True</c> and <c>mmap=True</c>), and so does <see cref="MetaCheckpoint"/>.
+/// Writes one <c>consolidated.NN.pth</c> as torch.save does: a zip container of stored members, a pickle of protocol 2, storages aligned
+/// to 64 bytes. torch.load reads it (also with <c>weights_only=True</c> and <c>mmap=True</c>), and so does <see cref="MetaCheckpoint"/>.
 /// </summary>
 public static class MetaShardWriter
 {

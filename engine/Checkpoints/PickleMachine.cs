@@ -5,7 +5,8 @@ namespace Distributed.Engine.Checkpoints;
 
 /// <summary>
 /// Runs the little stack program that a pickle is, as far as a dictionary of tensors goes: a loop, no recursion, no reflection, an
-/// allow-list of opcodes and globals, and a bound on all that can grow. What the list lacks is refused with its name and nothing of the file is carried out.
+/// allow-list of opcodes and globals, and a bound on all that can grow. What the list lacks is refused with its name and nothing of the
+/// file is carried out.
 /// </summary>
 /// <remarks>Protocol 2, which torch.save writes. Memory: no length is believed before the bytes are there.</remarks>
 internal sealed class PickleMachine
@@ -46,7 +47,8 @@ internal sealed class PickleMachine
         if (_pickle is not [(byte)PickleOpcode.Protocol, 2, ..])
         {
             throw _error(_pickle is [(byte)PickleOpcode.Protocol, var version, ..]
-                ? $"has a pickle of protocol {version}; torch.save writes protocol 2 unless told otherwise, so save it again without pickle_protocol"
+                ? $"has a pickle of protocol {version}; torch.save writes protocol 2 unless told otherwise, so save it again "
+                    + "without pickle_protocol"
                 : "has a data.pkl that does not begin with a pickle protocol; save it again with torch.save");
         }
 
@@ -142,7 +144,8 @@ internal sealed class PickleMachine
             throw Malformed("takes more values than it has");
         }
 
-        var values = _stack.GetRange(_stack.Count - count, count).ToArray();
+        var values = new PickleValue[count];
+        _stack.CopyTo(_stack.Count - count, values, 0, count);
         _stack.RemoveRange(_stack.Count - count, count);
         return values;
     }
@@ -243,7 +246,10 @@ internal sealed class PickleMachine
         Push(PickleReduce.Call(function, arguments.Items) ?? throw Malformed($"calls {function} with other arguments than torch does"));
     }
 
-    /// <summary><c>state_dict()</c> of a module is an OrderedDict with the attribute <c>_metadata</c>, versions of modules, which says nothing here.</summary>
+    /// <summary>
+    /// <c>state_dict()</c> of a module is an OrderedDict with the attribute <c>_metadata</c>, versions of modules, which says nothing
+    /// here.
+    /// </summary>
     private void Build()
     {
         var state = Pop(1)[0];

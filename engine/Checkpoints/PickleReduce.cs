@@ -29,21 +29,29 @@ internal static class PickleReduce
         (PickleFunction.RebuildTensor, [PickleStorage storage, PickleInt offset, PickleTuple shape, PickleTuple strides])
             => Tensor(storage, offset, shape, strides),
         (PickleFunction.RebuildTensorV2,
-            [PickleStorage storage, PickleInt offset, PickleTuple shape, PickleTuple strides, PickleBool, PickleDict { Entries.Count: 0 }, .. var more])
+            [PickleStorage storage, PickleInt offset, PickleTuple shape, PickleTuple strides, PickleBool,
+                PickleDict { Entries.Count: 0 }, .. var more])
             when more is [] or [PickleNone] or [PickleDict { Entries.Count: 0 }]
             => Tensor(storage, offset, shape, strides),
         (PickleFunction.RebuildParameter, [PickleTensor tensor, PickleBool, PickleDict { Entries.Count: 0 }]) => tensor,
         _ => null,
     };
 
-    /// <summary>A persistent id: <c>('storage', class, key, location, element count)</c>. The location is where it lay at torch.save, which does not matter.</summary>
-    public static PickleStorage? LoadPersistent(PickleValue id)
-        => id is PickleTuple { Items: [PickleString { Value: "storage" }, PickleStorageClass type, PickleString key, PickleString, PickleInt count] }
-            ? new PickleStorage(type.Type, key.Value, count.Value)
-            : null;
+    /// <summary>
+    /// A persistent id: <c>('storage', class, key, location, element count)</c>. The location is where it lay at torch.save, which does
+    /// not matter.
+    /// </summary>
+    public static PickleStorage? LoadPersistent(PickleValue id) => id is PickleTuple
+    {
+        Items: [PickleString { Value: "storage" }, PickleStorageClass type, PickleString key, PickleString, PickleInt count],
+    }
+        ? new PickleStorage(type.Type, key.Value, count.Value)
+        : null;
 
     private static PickleTensor? Tensor(PickleStorage storage, PickleInt offset, PickleTuple shape, PickleTuple strides)
-        => Integers(shape) is { } extents && Integers(strides) is { } steps ? new PickleTensor(storage, offset.Value, extents, steps) : null;
+        => Integers(shape) is { } extents && Integers(strides) is { } steps
+            ? new PickleTensor(storage, offset.Value, extents, steps)
+            : null;
 
     private static long[]? Integers(PickleTuple tuple)
         => tuple.Items.Length <= TensorLayout.MaxDimensionCount && tuple.Items.All(item => item is PickleInt)

@@ -57,7 +57,9 @@ internal abstract record PickleContainer : PickleValue
     protected void Contain(PickleValue item) => _depth = Math.Max(_depth, item.Depth + 1);
 }
 
-/// <summary>Lists occur in training checkpoints only; they are read so that the error can name the entry that is no tensor, and not kept.</summary>
+/// <summary>
+/// Lists occur in training checkpoints only; they are read so that the error can name the entry that is no tensor, and not kept.
+/// </summary>
 internal sealed record PickleList : PickleContainer
 {
     public override string Kind => "list";

@@ -4,7 +4,8 @@ using System.Text;
 namespace Distributed.Engine.Checkpoints;
 
 /// <summary>
-/// Writes the pickle of a dict of tensors, each with a storage of its own. No memo: a name that recurs is written again, which every unpickler reads the same.
+/// Writes the pickle of a dict of tensors, each with a storage of its own. No memo: a name that recurs is written again, which every
+/// unpickler reads the same.
 /// </summary>
 internal static class PickleWriter
 {

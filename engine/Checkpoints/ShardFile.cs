@@ -33,7 +33,7 @@ internal sealed class ShardFile : IDisposable
             var target = File.ResolveLinkTarget(path, returnFinalTarget: true) ?? new FileInfo(path);
             if (target is not FileInfo { Exists: true })
             {
-                throw new CheckpointException($"{path} is missing or no plain file; a checkpoint folder holds consolidated.00.pth and one file more for each further shard.");
+                throw new CheckpointException($"{path} is missing or no plain file; download the shard.");
             }
 
             if (((FileInfo)target).Length == 0)
@@ -41,7 +41,8 @@ internal sealed class ShardFile : IDisposable
                 throw new CheckpointException($"{path} is empty; download it again.");
             }
 
-            return new ShardFile(path, File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read, FileOptions.RandomAccess));
+            // No hint of random access: it would switch read-ahead off for the mapped pages too (cold, 0.17 GB/s instead of 0.64 measured).
+            return new ShardFile(path, File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read));
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -49,7 +50,9 @@ internal sealed class ShardFile : IDisposable
         }
     }
 
-    /// <summary>Fills <paramref name="buffer"/> from <paramref name="offset"/>; the caller has checked that the file is that long.</summary>
+    /// <summary>
+    /// Fills <paramref name="buffer"/> from <paramref name="offset"/>; the caller has checked that the file is that long.
+    /// </summary>
     /// <exception cref="CheckpointException">The disk fails, or the file was cut since it was opened.</exception>
     public void Read(long offset, Span<byte> buffer)
     {
@@ -74,8 +77,8 @@ internal sealed class ShardFile : IDisposable
     }
 
     /// <summary>
-    /// Fails where the file was written to since <see cref="Open"/>. Reading a page that a later truncation removed kills the process (SIGBUS),
-    /// so this narrows a window that only an immutable file closes.
+    /// Fails where the file was written to since <see cref="Open"/>. Reading a page that a later truncation removed kills the process
+    /// (SIGBUS), so this narrows a window that only an immutable file closes.
     /// </summary>
     public void RequireUnchanged()
     {

@@ -6,14 +6,16 @@ using Distributed.Engine.Kernels;
 namespace Distributed.Engine.Checkpoints;
 
 /// <summary>
-/// What one <c>.pth</c> holds: the zip container's directory joined with the pickle in it. The only way to a tensor, whoever reads it later.
+/// What one <c>.pth</c> holds: the zip container's directory joined with the pickle in it. The only way to a tensor, whoever reads it
+/// later.
 /// </summary>
 internal sealed class ShardIndex
 {
-    /// <summary>The pickle of a 405B is 150 KB.</summary>
+    /// <summary>The pickle of a Llama of 126 layers has 150 KB.</summary>
     private const int MaxPickleByteCount = 16 << 20;
 
     private const int MaxTensorNameLength = 256;
+    private const string StorageFolder = "data/";
 
     private readonly ShardFile _file;
     private readonly Dictionary<string, ZipMember> _members = new(StringComparer.Ordinal);    // without the top folder
@@ -84,7 +86,7 @@ internal sealed class ShardIndex
             }
 
             // Names with a leading dot are torch's notes on the file (.format_version, .data/serialization_id).
-            if (name is not ("data.pkl" or "version" or "byteorder") && !name.StartsWith("data/", StringComparison.Ordinal) && name[0] != '.')
+            if (name is not ("data.pkl" or "version" or "byteorder") && !IsStorage(name) && name[0] != '.')
             {
                 throw _file.Error($"holds a member '{name}', which no checkpoint of torch.save has");
             }
@@ -98,7 +100,7 @@ internal sealed class ShardIndex
 
         if (_members.ContainsKey("byteorder") && ReadText("byteorder") is var order && order != "little")
         {
-            throw _file.Error($"was saved with byte order '{order}'; only little-endian files are read, so save it again on such a machine");
+            throw _file.Error($"was saved with byte order '{order}'; save it again on a little-endian machine");
         }
     }
 
@@ -124,6 +126,11 @@ internal sealed class ShardIndex
                 throw _file.Error($"holds '{name}', which is a {value.Kind} and no tensor; save only the state dict of the model");
             }
 
+            if (tensor.Storage.Key.Length > MaxTensorNameLength)
+            {
+                throw _file.Error($"has a storage whose key has {tensor.Storage.Key.Length} characters, more than {MaxTensorNameLength}");
+            }
+
             if (storages.TryGetValue(tensor.Storage.Key, out var known) && known != tensor.Storage)
             {
                 throw _file.Error($"describes the storage of tensor '{name}' in two ways");
@@ -137,26 +144,26 @@ internal sealed class ShardIndex
         }
 
         // A storage that no tensor uses is a sign that some tensor uses the wrong one.
-        if (_members.Keys.FirstOrDefault(name => name.StartsWith("data/", StringComparison.Ordinal) && !storages.ContainsKey(name[5..])) is { } unused)
+        if (_members.Keys.FirstOrDefault(name => IsStorage(name) && !storages.ContainsKey(name[StorageFolder.Length..])) is { } unused)
         {
             throw _file.Error($"holds the storage '{unused}', which no tensor uses");
         }
 
         Tensors = tensors.ToFrozenDictionary(StringComparer.Ordinal);
-        Storages = [.. storages.Keys.Select(key => _members[$"data/{key}"]).OrderBy(member => member.Offset)];
+        Storages = [.. storages.Keys.Select(key => _members[StorageFolder + key]).OrderBy(member => member.Offset)];
     }
 
     private TensorEntry Locate(string name, PickleTensor tensor)
     {
         var (type, key, count) = tensor.Storage;
-        if (!_members.TryGetValue($"data/{key}", out var member))
+        if (!_members.TryGetValue(StorageFolder + key, out var member))
         {
             throw _file.Error($"has no storage 'data/{key}' for tensor '{name}'; it may be damaged, so download it again");
         }
 
         if (!TensorLayout.StorageFits(count, type.ItemByteCount, member.ByteCount))
         {
-            throw _file.Error($"has {member.ByteCount} bytes for tensor '{name}', whose storage should have {count} elements of {type.Name}");
+            throw _file.Error($"has {member.ByteCount} bytes for tensor '{name}', whose storage has {count} elements of {type.Name}");
         }
 
         if (member.Offset % type.ItemByteCount != 0)
@@ -174,14 +181,18 @@ internal sealed class ShardIndex
             name, type, [.. tensor.Shape], member.Offset + (tensor.Offset * type.ItemByteCount), elementCount * type.ItemByteCount);
     }
 
-    private string ReadText(string name) => Encoding.ASCII.GetString(ReadSmall(name, 64)).TrimEnd();
+    private static bool IsStorage(string name) => name.StartsWith(StorageFolder, StringComparison.Ordinal);
 
-    /// <summary>A member that is read at once, checked against its checksum: a bit that flips here would change what the tensors are.</summary>
+    private string ReadText(string name) => Printable.Of(Encoding.ASCII.GetString(ReadSmall(name, 64)).TrimEnd());
+
+    /// <summary>
+    /// A member that is read at once, checked against its checksum: a bit that flips here would change what the tensors are.
+    /// </summary>
     private byte[] ReadSmall(string name, int maxByteCount)
     {
         if (!_members.TryGetValue(name, out var member) || member.ByteCount > maxByteCount)
         {
-            throw _file.Error($"has no member '{name}' of at most {maxByteCount} bytes, which torch.save writes; download or save it again");
+            throw _file.Error($"has no member '{name}' of at most {maxByteCount} bytes, as torch.save writes; download or save it again");
         }
 
         var bytes = new byte[member.ByteCount];

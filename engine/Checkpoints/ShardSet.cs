@@ -5,6 +5,8 @@ internal sealed class ShardSet(IReadOnlyList<ShardFile> files, IReadOnlyList<Sha
 {
     private const int CompareByteCount = 64 * 1024;
 
+    private string Shards => shards.Count == 1 ? "1 shard" : $"{shards.Count} shards";
+
     /// <summary>Proves that the shards together are one Llama of the shape that <paramref name="parameters"/> give.</summary>
     /// <exception cref="CheckpointException">They are not; the first tensor that does not fit is named.</exception>
     public (LlamaConfig Config, EmbeddingLayout Layout) Validate(LlamaParameters parameters, int? tokenizerVocabularySize)
@@ -42,14 +44,13 @@ internal sealed class ShardSet(IReadOnlyList<ShardFile> files, IReadOnlyList<Sha
     private int VocabularySizeOf(LlamaParameters parameters, int? tokenizerVocabularySize)
     {
         // Both layouts divide output.weight by rows; without it a whole embedding has all of them, and only then.
-        var rows = shards[0].Tensors.TryGetValue(LlamaTensors.Output, out var output) && output.Shape.Length == 2 ? output.Shape[0] * shards.Count
-            : shards.Count == 1 && shards[0].Tensors.TryGetValue(LlamaTensors.Embedding, out var embedding) && embedding.Shape.Length == 2 ? embedding.Shape[0]
-            : (long?)null;
+        var rows = RowsOf(LlamaTensors.Output) * shards.Count ?? (shards.Count == 1 ? RowsOf(LlamaTensors.Embedding) : null);
         var size = parameters.VocabularySize ?? tokenizerVocabularySize ?? rows
-            ?? throw files[0].Error("leaves the number of tokens open, as vocab_size is -1 and there is no output.weight; set vocab_size in params.json");
+            ?? throw files[0].Error("lacks output.weight, which has the number of tokens where vocab_size is -1; set it in params.json");
         if (tokenizerVocabularySize is { } tokens && tokens != size)
         {
-            throw new CheckpointException($"The tokenizer has {tokens} tokens but params.json has vocab_size {size}; use the tokenizer.model that came with the checkpoint.");
+            throw new CheckpointException(
+                $"The tokenizer has {tokens} tokens but params.json has vocab_size {size}; use the checkpoint's own tokenizer.model.");
         }
 
         if (size > LlamaParameters.MaxVocabularySize)
@@ -60,12 +61,16 @@ internal sealed class ShardSet(IReadOnlyList<ShardFile> files, IReadOnlyList<Sha
         if (rows is { } found && found != size)
         {
             throw files[0].Error(parameters.VocabularySize is null
-                ? $"has rows for {found} tokens but the tokenizer has {size}; use the tokenizer.model that came with the checkpoint"
+                ? $"has rows for {found} tokens but the tokenizer has {size}; use the checkpoint's own tokenizer.model"
                 : $"has rows for {found} tokens but params.json has vocab_size {size}; the two are not of one model");
         }
 
         return (int)size;
     }
+
+    /// <summary>The rows of a matrix in the first shard; <see langword="null"/> where it has none of this name.</summary>
+    private long? RowsOf(string name)
+        => shards[0].Tensors.TryGetValue(name, out var tensor) && tensor.Shape.Length == 2 ? tensor.Shape[0] : null;
 
     /// <summary>Llama 2 and 3 divide the embedding along different extents and no file says which: the shapes do.</summary>
     private EmbeddingLayout LayoutOf(LlamaConfig config)
@@ -82,17 +87,21 @@ internal sealed class ShardSet(IReadOnlyList<ShardFile> files, IReadOnlyList<Sha
             _ when shape.SequenceEqual([rows, columns / shards.Count]) => EmbeddingLayout.SplitByDimension,
             _ when shape.SequenceEqual([rows / shards.Count, columns]) => EmbeddingLayout.SplitByVocabulary,
             [] => throw files[0].Error($"lacks tensor '{LlamaTensors.Embedding}'; it is not a shard of a Llama, or the file is incomplete"),
-            _ => throw files[0].Error($"has '{LlamaTensors.Embedding}' as {TensorLayout.Format(shape)}; one of {shards.Count} shards of "
-                + $"{TensorLayout.Format([rows, columns])} has {TensorLayout.Format([rows, columns / shards.Count])} or {TensorLayout.Format([rows / shards.Count, columns])}"),
+            _ => throw files[0].Error($"has tensor '{LlamaTensors.Embedding}' as {TensorLayout.Format(shape)}, but with {Shards} the model "
+                + $"of params.json has it as {TensorLayout.Format([rows, columns / shards.Count])} or "
+                + $"{TensorLayout.Format([rows / shards.Count, columns])}; the two are not of one model"),
         };
     }
 
-    /// <summary>A model without output.weight uses the embedding in its place, whose rows a shard must then have as it would have output's.</summary>
+    /// <summary>
+    /// A model without output.weight uses the embedding in its place, whose rows a shard must then have as it would have output's.
+    /// </summary>
     private void RequireTieable(EmbeddingLayout layout)
     {
         if (layout == EmbeddingLayout.SplitByDimension)
         {
-            throw files[0].Error($"lacks tensor '{LlamaTensors.Output}', and the embedding, which is divided by columns, cannot take its place; the file is incomplete");
+            throw files[0].Error($"lacks tensor '{LlamaTensors.Output}', and the embedding, which is divided by columns, "
+                + "cannot take its place; the file is incomplete");
         }
     }
 
@@ -103,14 +112,15 @@ internal sealed class ShardSet(IReadOnlyList<ShardFile> files, IReadOnlyList<Sha
         {
             if (!tensors.TryGetValue(tensor.Name, out var found))
             {
-                throw files[shard].Error($"lacks tensor '{tensor.Name}', which the model of params.json has; the file is incomplete or of another model");
+                throw files[shard].Error(
+                    $"lacks tensor '{tensor.Name}', which the model of params.json has; the file is incomplete or of another model");
             }
 
-            var shape = tensor.ShapeInShard(shards.Count);
-            if (!found.Shape.AsSpan().SequenceEqual(shape.AsSpan()))
+            var shape = tensor.ShapeInShard(shards.Count).AsSpan();
+            if (!found.Shape.AsSpan().SequenceEqual(shape))
             {
-                throw files[shard].Error($"has tensor '{tensor.Name}' as {TensorLayout.Format(found.Shape.AsSpan())}, but in one of {shards.Count} "
-                    + $"shard{(shards.Count == 1 ? "" : "s")} of the model of params.json it is {TensorLayout.Format(shape.AsSpan())}; the two are not of one model");
+                throw files[shard].Error($"has tensor '{tensor.Name}' as {TensorLayout.Format(found.Shape.AsSpan())}, but with "
+                    + $"{Shards} the model of params.json has it as {TensorLayout.Format(shape)}; the two are not of one model");
             }
 
             if (found.Type.TensorType is null)
@@ -120,7 +130,7 @@ internal sealed class ShardSet(IReadOnlyList<ShardFile> files, IReadOnlyList<Sha
         }
 
         var names = expected.Select(tensor => tensor.Name).ToHashSet(StringComparer.Ordinal);
-        if (tensors.Keys.Where(name => !names.Contains(name) && !LlamaTensors.IsIgnored(name)).Order(StringComparer.Ordinal).FirstOrDefault() is { } other)
+        if (tensors.Keys.Where(name => !names.Contains(name) && !LlamaTensors.IsIgnored(name)).Min(StringComparer.Ordinal) is { } other)
         {
             throw files[shard].Error($"has tensor '{other}', which the model of params.json does not have; the two are not of one model");
         }
@@ -133,8 +143,8 @@ internal sealed class ShardSet(IReadOnlyList<ShardFile> files, IReadOnlyList<Sha
         {
             foreach (var found in expected.Select(tensor => shards[shard].Tensors[tensor.Name]).Where(found => found.Type != first.Type))
             {
-                throw files[shard].Error($"has tensor '{found.Name}' in {found.Type.Name} but '{first.Name}' of the first shard is {first.Type.Name}; "
-                    + "save all tensors in one type");
+                throw files[shard].Error($"has tensor '{found.Name}' in {found.Type.Name} but '{first.Name}' of the first "
+                    + $"shard is {first.Type.Name}; save all tensors in one type");
             }
         }
     }
@@ -154,7 +164,8 @@ internal sealed class ShardSet(IReadOnlyList<ShardFile> files, IReadOnlyList<Sha
                 files[shard].Read(shards[shard].Tensors[name].Offset + done, actual.AsSpan(0, count));
                 if (!actual.AsSpan(0, count).SequenceEqual(expected.AsSpan(0, count)))
                 {
-                    throw files[shard].Error($"has another '{name}' than the first shard, which all shards share; the files are of different checkpoints");
+                    throw files[shard].Error(
+                        $"has another '{name}' than the first shard, which all shards share; the files are of different checkpoints");
                 }
             }
         }

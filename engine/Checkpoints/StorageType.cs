@@ -29,8 +29,10 @@ internal sealed record StorageType(string Name, string ClassName, int ItemByteCo
     ];
 
     /// <summary>By the full name of the class in a pickle.</summary>
-    public static FrozenDictionary<string, StorageType> ByGlobal { get; } = All.ToFrozenDictionary(type => $"torch.{type.ClassName}", StringComparer.Ordinal);
+    public static FrozenDictionary<string, StorageType> ByGlobal { get; }
+        = All.ToFrozenDictionary(type => $"torch.{type.ClassName}", StringComparer.Ordinal);
 
     /// <summary>The storage of tensors of this type.</summary>
-    public static StorageType Of(TensorType type) => Array.Find(All, storage => storage.TensorType == type) ?? throw new ArgumentOutOfRangeException(nameof(type));
+    public static StorageType Of(TensorType type)
+        => Array.Find(All, storage => storage.TensorType == type) ?? throw new ArgumentOutOfRangeException(nameof(type));
 }

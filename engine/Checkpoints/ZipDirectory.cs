@@ -12,9 +12,9 @@ internal readonly record struct ZipMember(string Name, long Offset, long ByteCou
 
 /// <summary>
 /// Reads the directory of a zip container strictly: it must be what torch.save writes, one reading only. The members, local headers
-/// and data, tile the file from byte 0 to the directory, the directory reaches to the end record, and the end record ends the file; both headers
-/// of a member agree; nothing is compressed or encrypted; names are unique. So there is no overlap, no hidden byte, and no second reading of the same
-/// file for another parser (the lenient ZipArchive of the runtime cannot tell).
+/// and data, tile the file from byte 0 to the directory, the directory reaches to the end record, and the end record ends the file; both
+/// headers of a member agree; nothing is compressed or encrypted; names are unique. So there is no overlap, no hidden byte, and no second
+/// reading of the same file for another parser (the lenient ZipArchive of the runtime cannot tell).
 /// </summary>
 internal sealed class ZipDirectory
 {
@@ -89,7 +89,8 @@ internal sealed class ZipDirectory
 
         if (UInt16(header[10..]) != MethodStored)
         {
-            throw Broken($"its member '{name}' is compressed; torch.save stores tensors as they are, so another program wrote or repacked this file");
+            throw _file.Error($"is not what torch.save writes: its member '{name}' is compressed; it is a TorchScript archive or was "
+                + "repacked, so save the state dict of the model with torch.save");
         }
 
         if ((flags & ~(FlagDescriptor | FlagUtf8)) != 0 || UInt16(header[6..]) > VersionZip64
@@ -128,13 +129,15 @@ internal sealed class ZipDirectory
 
         if (name.Any(char.IsControl) || name.Contains('\\') || name.Split('/').Any(part => part is "" or "." or ".."))
         {
-            throw Broken($"a member's name is not a plain path: '{Printable(name)}'");
+            throw Broken($"a member's name is not a plain path: '{Printable.Of(name)}'");
         }
 
         return name;
     }
 
-    /// <summary>Takes the 64-bit values that the header's 32-bit fields refer to. Other extra fields hold padding or times and are passed over.</summary>
+    /// <summary>
+    /// Takes the 64-bit values that the header's 32-bit fields refer to. Other extra fields hold padding or times and are passed over.
+    /// </summary>
     private void ReadExtra(string name, ReadOnlySpan<byte> extra, ref ulong size, ref ulong stored, ref ulong offset)
     {
         var found = false;
@@ -182,7 +185,9 @@ internal sealed class ZipDirectory
         }
     }
 
-    /// <summary>Walks the members through the file: each begins where the one before it ends, and its local header repeats the directory.</summary>
+    /// <summary>
+    /// Walks the members through the file: each begins where the one before it ends, and its local header repeats the directory.
+    /// </summary>
     private List<ZipMember> ReadMembers(List<Entry> entries, long directoryOffset)
     {
         var members = new List<ZipMember>(entries.Count);
@@ -232,7 +237,8 @@ internal sealed class ZipDirectory
         ulong stored = UInt32(header[18..]), size = UInt32(header[22..]), unused = 0;
         if ((entry.Flags & FlagDescriptor) != 0 && crc == 0 && stored == 0 && size == 0)
         {
-            return true;    // left to the descriptor
+            // Left to the descriptor. The extra field is padding and, past 4 GiB, a Zip64 field that torch fills as in the directory.
+            return true;
         }
 
         ReadExtra(entry.Name, extra, ref size, ref stored, ref unused);
@@ -270,6 +276,4 @@ internal sealed class ZipDirectory
     }
 
     private CheckpointException Broken(string rule) => ZipFormat.Broken(_file, rule);
-
-    private static string Printable(string name) => new(name.Take(80).Select(character => char.IsControl(character) ? '?' : character).ToArray());
 }

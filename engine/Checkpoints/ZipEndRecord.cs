@@ -2,7 +2,9 @@ using static Distributed.Engine.Checkpoints.ZipFormat;
 
 namespace Distributed.Engine.Checkpoints;
 
-/// <summary>Where the central directory lies, from the end record and, where there is one, the Zip64 end record and locator in front of it.</summary>
+/// <summary>
+/// Where the central directory lies, from the end record and, where there is one, the Zip64 end record and locator in front of it.
+/// </summary>
 /// <param name="DirectoryOffset">Of the first byte of the central directory; the members lie before it.</param>
 /// <param name="DirectoryByteCount">The directory reaches exactly to the end records.</param>
 /// <param name="MemberCount">1 to <see cref="MaxMemberCount"/>.</param>
@@ -44,11 +46,16 @@ internal readonly record struct ZipEndRecord(long DirectoryOffset, long Director
             throw Broken(file, $"it names {fields.Count} members, not 1 to {MaxMemberCount}");
         }
 
-        const ulong MaxEntryByteCount = CentralHeaderByteCount + (2 * MaxNameByteCount);
-        if (fields.Offset > (ulong)directoryEnd || fields.ByteCount != (ulong)directoryEnd - fields.Offset
-            || fields.ByteCount > fields.Count * MaxEntryByteCount)
+        if (fields.Offset > (ulong)directoryEnd || fields.ByteCount != (ulong)directoryEnd - fields.Offset)
         {
             throw Broken(file, $"its directory of {fields.ByteCount} bytes at {fields.Offset} does not end where its end record begins");
+        }
+
+        const ulong MaxEntryByteCount = CentralHeaderByteCount + (2 * MaxNameByteCount);
+        if (fields.ByteCount > fields.Count * MaxEntryByteCount)
+        {
+            throw Broken(
+                file, $"its directory of {fields.Count} members has {fields.ByteCount} bytes, more than names of {MaxNameByteCount} need");
         }
 
         return new ZipEndRecord((long)fields.Offset, (long)fields.ByteCount, (int)fields.Count);

@@ -8,8 +8,9 @@ using static Distributed.Engine.Checkpoints.ZipFormat;
 namespace Distributed.Engine.Checkpoints;
 
 /// <summary>
-/// Writes a zip container of stored members of known size, each aligned to 64 bytes by padding in its extra field, as torch does. A member's checksum goes
-/// into its local header once its data is written, so no descriptor follows. Members past 4 GiB have their Zip64 field.
+/// Writes a zip container of stored members of known size, each aligned to 64 bytes by padding in its extra field, as torch does. A
+/// member's checksum goes into its local header once its data is written, so no descriptor follows. Members past 4 GiB have their Zip64
+/// field.
 /// </summary>
 internal sealed class ZipWriter(SafeFileHandle handle)
 {
@@ -107,7 +108,10 @@ internal sealed class ZipWriter(SafeFileHandle handle)
         Append(header);
     }
 
-    /// <summary>The 26 bytes that both headers of a member have in common, from the version needed to the length of the extra field; no time is written.</summary>
+    /// <summary>
+    /// The 26 bytes that both headers of a member have in common, from the version needed to the length of the extra field; no time is
+    /// written.
+    /// </summary>
     private static void WriteCommon(Span<byte> fields, Member member, int extraByteCount)
     {
         UInt16(fields, 0, VersionZip64);
@@ -158,9 +162,12 @@ internal sealed class ZipWriter(SafeFileHandle handle)
         _position += bytes.Length;
     }
 
-    private static void UInt16(Span<byte> bytes, int offset, ushort value) => BinaryPrimitives.WriteUInt16LittleEndian(bytes[offset..], value);
+    private static void UInt16(Span<byte> bytes, int offset, ushort value)
+        => BinaryPrimitives.WriteUInt16LittleEndian(bytes[offset..], value);
 
-    private static void UInt32(Span<byte> bytes, int offset, uint value) => BinaryPrimitives.WriteUInt32LittleEndian(bytes[offset..], value);
+    private static void UInt32(Span<byte> bytes, int offset, uint value)
+        => BinaryPrimitives.WriteUInt32LittleEndian(bytes[offset..], value);
 
-    private static void UInt64(Span<byte> bytes, int offset, ulong value) => BinaryPrimitives.WriteUInt64LittleEndian(bytes[offset..], value);
+    private static void UInt64(Span<byte> bytes, int offset, ulong value)
+        => BinaryPrimitives.WriteUInt64LittleEndian(bytes[offset..], value);
 }

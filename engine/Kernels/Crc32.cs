@@ -7,10 +7,11 @@ namespace Distributed.Engine.Kernels;
 
 /// <summary>The CRC-32 of zip (polynomial 0xEDB88320), at about the speed of memory.</summary>
 /// <remarks>
-/// On x86 by carry-less multiplication: Gopal, Ozturk, Guilford et al., Fast CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction (Intel,
-/// 2009), section 3 with the bit-reflected constants of section 4. A CRC is the remainder of the message as a polynomial over GF(2);
-/// a block that lies n bits before the end may be replaced by its product with x^n mod P, which is short, so blocks are folded onto later ones until
-/// 128 bits are left, and those are taken into the checksum as ordinary bytes. On ARM64 the instruction set has the whole step.
+/// On x86 by carry-less multiplication: Gopal, Ozturk, Guilford et al., Fast CRC Computation for Generic Polynomials Using PCLMULQDQ
+/// Instruction (Intel, 2009), section 3 with the bit-reflected constants of section 4. A CRC is the remainder of the message as a
+/// polynomial over GF(2); a block that lies n bits before the end may be replaced by its product with x^n mod P, which is short, so
+/// blocks are folded onto later ones until 128 bits are left, and those are taken into the checksum as ordinary bytes. On ARM64 the
+/// instruction set has the whole step.
 /// </remarks>
 internal static class Crc32
 {
@@ -60,7 +61,9 @@ internal static class Crc32
         return Crc32Scalar.Append(Crc32Scalar.Append(uint.MaxValue, folded), bytes[(vectors.Length * 16)..]);
     }
 
-    /// <summary>Both halves of <paramref name="value"/>, moved on by the number of bits that <paramref name="constants"/> are made for.</summary>
+    /// <summary>
+    /// Both halves of <paramref name="value"/>, moved on by the number of bits that <paramref name="constants"/> are made for.
+    /// </summary>
     private static Vector128<ulong> Fold(Vector128<ulong> value, Vector128<ulong> constants)
         => Pclmulqdq.CarrylessMultiply(value, constants, 0x00) ^ Pclmulqdq.CarrylessMultiply(value, constants, 0x11);
 

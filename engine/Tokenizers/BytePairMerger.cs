@@ -1,10 +1,13 @@
 namespace Distributed.Engine.Tokenizers;
 
 /// <summary>
-/// SentencePiece's byte-pair encoding (google/sentencepiece, src/bpe_model.cc): the text is a list of symbols, at first its characters; again and again
-/// the two neighbours whose concatenation is the piece with the highest score become one, the leftmost of equals first.
+/// SentencePiece's byte-pair encoding (google/sentencepiece, src/bpe_model.cc): the text is a list of symbols, at first its characters;
+/// again and again the two neighbours whose concatenation is the piece with the highest score become one, the leftmost of equals first.
 /// </summary>
-/// <remarks>A heap of candidate pairs makes it O(n log n) in time and O(n) in memory, and nothing recurses: a run of one character is no worse than prose.</remarks>
+/// <remarks>
+/// A heap of candidate pairs makes it O(n log n) in time and O(n) in memory, and nothing recurses: a run of one character is no worse
+/// than prose.
+/// </remarks>
 internal sealed class BytePairMerger
 {
     private readonly SentencePieceModel _model;
@@ -90,7 +93,8 @@ internal sealed class BytePairMerger
 
     /// <summary>Puts two neighbours on the agenda where they are a piece together.</summary>
     private void Propose(
-        ReadOnlySpan<byte> text, Symbol[] symbols, int left, int right, PriorityQueue<Pair, ulong> agenda, Dictionary<int, int> unusedSplits)
+        ReadOnlySpan<byte> text, Symbol[] symbols, int left, int right,
+        PriorityQueue<Pair, ulong> agenda, Dictionary<int, int> unusedSplits)
     {
         if (left < 0 || right < 0 || symbols[left].IsWhole || symbols[right].IsWhole)
         {

@@ -22,8 +22,8 @@ internal enum PieceKind
 internal readonly record struct Piece(byte[] Utf8, float Score, PieceKind Kind);
 
 /// <summary>
-/// A <c>tokenizer.model</c> of SentencePiece: the protobuf message ModelProto (google/sentencepiece, src/sentencepiece_model.proto), of which the fields that
-/// change ids or text are read. What this tokenizer would get wrong is refused by name.
+/// A <c>tokenizer.model</c> of SentencePiece: the protobuf message ModelProto (google/sentencepiece, src/sentencepiece_model.proto), of
+/// which the fields that change ids or text are read. What this tokenizer would get wrong is refused by name.
 /// </summary>
 internal sealed class SentencePieceModel
 {
@@ -68,12 +68,14 @@ internal sealed class SentencePieceModel
             var file = new FileInfo(path);
             if (!file.Exists)
             {
-                throw new TokenizerFormatException($"The tokenizer {path} does not exist; give the checkpoint's tokenizer.model with --tokenizer-path.");
+                throw new TokenizerFormatException(
+                    $"The tokenizer {path} does not exist; give the checkpoint's tokenizer.model with --tokenizer-path.");
             }
 
             if (file.Length > MaxByteCount)
             {
-                throw new TokenizerFormatException($"The tokenizer {path} has {file.Length} bytes, more than {MaxByteCount}; give the checkpoint's tokenizer.model.");
+                throw new TokenizerFormatException($"The tokenizer {path} has {file.Length} bytes, more than {MaxByteCount}; "
+                    + "give the checkpoint's tokenizer.model.");
             }
 
             bytes = File.ReadAllBytes(path);
@@ -105,7 +107,9 @@ internal sealed class SentencePieceModel
 
     public TokenizerFormatException Error(string problem, Exception? inner = null) => new($"The tokenizer {_path} {problem}.", inner);
 
-    /// <summary>Names what the file is where it plainly is something else. A SentencePiece model begins with the tag of its first piece.</summary>
+    /// <summary>
+    /// Names what the file is where it plainly is something else. A SentencePiece model begins with the tag of its first piece.
+    /// </summary>
     private void RequireSentencePiece(ReadOnlySpan<byte> bytes)
     {
         if (bytes.StartsWith("version https://git-lfs"u8))
@@ -124,7 +128,8 @@ internal sealed class SentencePieceModel
         }
     }
 
-    // Tags below are (field number << 3 | wire type). A known field with another wire type is passed over like an unknown one, as protobuf does.
+    // Tags below are (field number << 3 | wire type). A known field with another wire type is passed over like an unknown one, as
+    // protobuf does.
     private void ReadModel(CodedInputStream input)
     {
         while (input.ReadTag() is var tag and not 0)
@@ -201,7 +206,7 @@ internal sealed class SentencePieceModel
         {
             switch (tag)
             {
-                case (2 << 3) | 2: Require(input.ReadBytes().IsEmpty, "a precompiled_charsmap (its normalization is not 'identity')"); break;
+                case (2 << 3) | 2: Require(input.ReadBytes().IsEmpty, "a precompiled_charsmap (other than 'identity')"); break;
                 case (3 << 3) | 0: AddDummyPrefix = input.ReadBool(); break;
                 case (4 << 3) | 0: RemoveExtraWhitespaces = input.ReadBool(); break;
                 case (5 << 3) | 0: Require(input.ReadBool(), "escape_whitespaces false"); break;
@@ -225,7 +230,9 @@ internal sealed class SentencePieceModel
     private string ReadText(CodedInputStream input)
     {
         var bytes = input.ReadBytes().Span;
-        return bytes.Length <= MaxPieceByteCount && Utf8.IsValid(bytes) ? Encoding.UTF8.GetString(bytes) : throw Error("has a damaged trainer specification; download it again");
+        return bytes.Length <= MaxPieceByteCount && Utf8.IsValid(bytes)
+            ? Encoding.UTF8.GetString(bytes)
+            : throw Error("has a damaged trainer specification; download it again");
     }
 
     private void Require(bool condition, string feature)

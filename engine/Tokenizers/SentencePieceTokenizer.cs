@@ -4,15 +4,17 @@ using System.Text;
 namespace Distributed.Engine.Tokenizers;
 
 /// <summary>
-/// The tokenizer of Llama 1 and 2: a SentencePiece BPE model, with the ids and the text that the reference implementation gives. Safe for use by
-/// several threads at once.
+/// The tokenizer of Llama 1 and 2: a SentencePiece BPE model, with the ids and the text that the reference implementation gives. Safe for
+/// use by several threads at once.
 /// </summary>
 public sealed class SentencePieceTokenizer
 {
-    private static readonly string[] ByteNames = [.. Enumerable.Range(0, 256).Select(value => string.Create(CultureInfo.InvariantCulture, $"<0x{value:X2}>"))];
+    private static readonly string[] ByteNames
+        = [.. Enumerable.Range(0, 256).Select(value => string.Create(CultureInfo.InvariantCulture, $"<0x{value:X2}>"))];
 
     private readonly SentencePieceModel _model;
     private readonly BytePairMerger _merger;
+    private readonly PieceTrie? _userDefined;    // null where the model defines none, as Llama's
     private readonly string[] _pieces;    // [id], as in the model
     private readonly string[] _texts;     // [id], U+2581 as a space
     private readonly int[] _byteIds = [.. Enumerable.Repeat(-1, 256)];    // [byte]
@@ -27,7 +29,6 @@ public sealed class SentencePieceTokenizer
 
         var textPieces = new PieceTable();
         var otherPieces = new PieceTable();
-        PieceTrie? userDefined = null;
         UnknownId = -1;
         for (var id = 0; id < _pieces.Length; id++)
         {
@@ -35,14 +36,14 @@ public sealed class SentencePieceTokenizer
             var isText = kind is PieceKind.Normal or PieceKind.UserDefined or PieceKind.Unused;
             if (!(isText ? textPieces : otherPieces).TryAdd(utf8, id))
             {
-                throw model.Error($"has the piece '{_pieces[id]}' twice; download it again");
+                throw model.Error($"has piece {id} twice; download it again");
             }
 
             switch (kind)
             {
-                case PieceKind.UserDefined: (userDefined ??= new PieceTrie()).Add(utf8); break;
+                case PieceKind.UserDefined: (_userDefined ??= new PieceTrie()).Add(utf8); break;
                 case PieceKind.Byte: AddByte(id); break;
-                case PieceKind.Unknown: UnknownId = UnknownId < 0 ? id : throw model.Error("has two pieces of type unknown; download it again"); break;
+                case PieceKind.Unknown: UnknownId = UnknownId < 0 ? id : throw model.Error("has two unknown pieces"); break;
             }
         }
 
@@ -56,10 +57,10 @@ public sealed class SentencePieceTokenizer
         PadId = ControlId(otherPieces, model.PadPiece);
         if (BosId < 0 || EosId < 0)
         {
-            throw model.Error($"lacks the control pieces '{model.BosPiece}' and '{model.EosPiece}', which Llama needs at the ends of a text");
+            throw model.Error("lacks the control pieces for the two ends of a text (<s> and </s>), which Llama needs");
         }
 
-        _merger = new BytePairMerger(model, textPieces, userDefined);
+        _merger = new BytePairMerger(model, textPieces, _userDefined);
     }
 
     /// <summary>The number of ids, 0 to this less one.</summary>
@@ -78,13 +79,17 @@ public sealed class SentencePieceTokenizer
     public int UnknownId { get; }
 
     /// <summary>Reads a <c>tokenizer.model</c>.</summary>
-    /// <exception cref="TokenizerFormatException">The file is missing, damaged, or of a kind that is not read; the message is one sentence for the user.</exception>
+    /// <exception cref="TokenizerFormatException">
+    /// The file is missing, damaged, or of a kind that is not read; the message is one sentence for the user.
+    /// </exception>
     public static SentencePieceTokenizer Load(string path) => new(SentencePieceModel.Read(path));
 
     /// <summary>Makes a tokenizer of a model already read.</summary>
     internal static SentencePieceTokenizer Create(SentencePieceModel model) => new(model);
 
-    /// <summary>The ids of a text. Control pieces written out in it (<c>&lt;s&gt;</c>) are ordinary text; a lone surrogate is U+FFFD.</summary>
+    /// <summary>
+    /// The ids of a text. Control pieces written out in it (<c>&lt;s&gt;</c>) are ordinary text; a lone surrogate is U+FFFD.
+    /// </summary>
     /// <param name="text">Any text; nothing gives no ids but the two below.</param>
     /// <param name="bos">Put <see cref="BosId"/> in front.</param>
     /// <param name="eos">Put <see cref="EosId"/> behind.</param>
@@ -101,7 +106,8 @@ public sealed class SentencePieceTokenizer
         }
 
         var afterUnknown = false;
-        _merger.Run(SpaceNormalizer.Normalize(text, _model.AddDummyPrefix, _model.RemoveExtraWhitespaces), (symbol, id) =>
+        var normalized = SpaceNormalizer.Normalize(text, _model.AddDummyPrefix, _model.RemoveExtraWhitespaces, _userDefined);
+        _merger.Run(normalized, (symbol, id) =>
         {
             if (id >= 0)
             {
@@ -130,7 +136,9 @@ public sealed class SentencePieceTokenizer
         return [.. ids];
     }
 
-    /// <summary>The text of ids: control pieces say nothing, bytes that are no UTF-8 are U+FFFD, and the space that encoding put in front is gone.</summary>
+    /// <summary>
+    /// The text of ids: control pieces say nothing, bytes that are no UTF-8 are U+FFFD, and the space that encoding put in front is gone.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">An id is not 0 to <see cref="VocabularySize"/> - 1.</exception>
     public string Decode(ReadOnlySpan<int> ids)
     {
@@ -197,7 +205,7 @@ public sealed class SentencePieceTokenizer
         var value = Array.IndexOf(ByteNames, _pieces[id]);
         if (!_model.ByteFallback || value < 0)
         {
-            throw _model.Error($"has the byte piece '{_pieces[id]}', which is not one of <0x00> to <0xFF> of a model with byte_fallback; download it again");
+            throw _model.Error($"has a byte piece {id} that is not one of <0x00> to <0xFF> of a model with byte_fallback");
         }
 
         _byteIds[value] = id;

@@ -1,10 +1,8 @@
-using System.Text;
-
 namespace Distributed.Engine.Tokenizers;
 
 /// <summary>
-/// SentencePiece's normalizer for models without a character map (google/sentencepiece, src/normalizer.cc): spaces become U+2581, a byte that is no
-/// UTF-8 becomes U+FFFD, and extra spaces go where the model says so.
+/// SentencePiece's normalizer for models without a character map (google/sentencepiece, src/normalizer.cc): spaces become U+2581, a byte
+/// that is no UTF-8 becomes U+FFFD, and extra spaces go where the model says so.
 /// </summary>
 internal static class SpaceNormalizer
 {
@@ -14,7 +12,12 @@ internal static class SpaceNormalizer
     private static ReadOnlySpan<byte> Replacement => "\uFFFD"u8;
 
     /// <summary>The normalized text, valid UTF-8; empty for a text of nothing (but removable spaces).</summary>
-    public static ReadOnlySpan<byte> Normalize(ReadOnlySpan<byte> text, bool addDummyPrefix, bool removeExtraWhitespaces)
+    /// <param name="text">UTF-8, or nearly.</param>
+    /// <param name="addDummyPrefix">Put a space in front.</param>
+    /// <param name="removeExtraWhitespaces">Drop spaces at both ends and all but one of a run.</param>
+    /// <param name="userDefined">Pieces within which spaces stay as they are; <see langword="null"/> for none.</param>
+    public static ReadOnlySpan<byte> Normalize(
+        ReadOnlySpan<byte> text, bool addDummyPrefix, bool removeExtraWhitespaces, PieceTrie? userDefined)
     {
         text = removeExtraWhitespaces ? text.TrimStart((byte)' ') : text;
         if (text.IsEmpty)
@@ -32,22 +35,15 @@ internal static class SpaceNormalizer
         var afterSpace = removeExtraWhitespaces;
         while (!text.IsEmpty)
         {
-            if (text[0] == (byte)' ')
+            var unit = NextUnit(text, userDefined, out var length);
+            text = text[length..];
+            unit = afterSpace ? unit.TrimStart((byte)' ') : unit;
+            foreach (var value in unit)
             {
-                if (!afterSpace)
-                {
-                    Append(Space, normalized, ref count);
-                }
-
-                afterSpace = removeExtraWhitespaces;
-                text = text[1..];
-                continue;
+                Append(value == (byte)' ' ? Space : [value], normalized, ref count);
             }
 
-            afterSpace = false;
-            var length = Utf8Prefix.Measure(text);
-            Append(length > 0 ? text[..length] : Replacement, normalized, ref count);
-            text = text[Math.Max(length, 1)..];
+            afterSpace = removeExtraWhitespaces && (unit.IsEmpty ? afterSpace : unit[^1] == (byte)' ');
         }
 
         // The reference trims what looks like a space by now, so a literal U+2581 at the end goes too.
@@ -60,27 +56,22 @@ internal static class SpaceNormalizer
         return result;
     }
 
+    /// <summary>What the text begins with: a user-defined piece, a character, or a byte that is none.</summary>
+    private static ReadOnlySpan<byte> NextUnit(ReadOnlySpan<byte> text, PieceTrie? userDefined, out int length)
+    {
+        length = userDefined?.LongestMatch(text) ?? 0;
+        if (length == 0 && (length = Utf8Prefix.Measure(text)) <= 0)
+        {
+            length = 1;
+            return Replacement;
+        }
+
+        return text[..length];
+    }
+
     private static void Append(ReadOnlySpan<byte> bytes, byte[] destination, ref int count)
     {
         bytes.CopyTo(destination.AsSpan(count));
         count += bytes.Length;
     }
-}
-
-/// <summary>The first character of some bytes.</summary>
-internal static class Utf8Prefix
-{
-    /// <summary>Not UTF-8: the first byte stands alone.</summary>
-    public const int Invalid = 0;
-
-    /// <summary>The beginning of a character; more bytes may complete it.</summary>
-    public const int Incomplete = -1;
-
-    /// <summary>The length of the character that <paramref name="bytes"/> begin with, or one of the constants.</summary>
-    public static int Measure(ReadOnlySpan<byte> bytes) => Rune.DecodeFromUtf8(bytes, out _, out var length) switch
-    {
-        System.Buffers.OperationStatus.Done => length,
-        System.Buffers.OperationStatus.NeedMoreData => Incomplete,
-        _ => Invalid,
-    };
 }

@@ -3,12 +3,13 @@ using System.Text;
 namespace Distributed.Engine.Tokenizers;
 
 /// <summary>
-/// Turns ids into text one by one, as they are generated: what the pushes return, joined, is what <see cref="SentencePieceTokenizer.Decode"/> gives
-/// for all of them. The bytes of a character that is not complete yet are held back. One sequence, one owner.
+/// Turns ids into text one by one, as they are generated: what the pushes return, joined, is what
+/// <see cref="SentencePieceTokenizer.Decode"/> gives for all of them. The bytes of a character that is not complete yet are held back.
+/// One sequence, one owner.
 /// </summary>
 public sealed class Utf8StreamDecoder(SentencePieceTokenizer tokenizer)
 {
-    private readonly byte[] _held = new byte[4];    // the longest character, one byte of which is never held: it is out when complete
+    private readonly byte[] _held = new byte[4];    // of one character; the fourth byte never stays
     private int _heldCount;
     private bool _atStart = true;
     private bool _startConsumed;

@@ -25,13 +25,22 @@ public sealed class LlamaParametersTests
     [Fact]
     public void Parse_Llama2_70B_GivesItsShape()
     {
-        var parameters = Parse("""{"dim": 8192, "multiple_of": 4096, "ffn_dim_multiplier": 1.3, "n_heads": 64, "n_kv_heads": 8, "n_layers": 80, "norm_eps": 1e-05, "vocab_size": -1}""");
+        var parameters = Parse("""
+            {"dim": 8192, "multiple_of": 4096, "ffn_dim_multiplier": 1.3, "n_heads": 64, "n_kv_heads": 8,
+             "n_layers": 80, "norm_eps": 1e-05, "vocab_size": -1}
+            """);
 
         Assert.Null(parameters.VocabularySize);
         Assert.Equal(
             new LlamaConfig
             {
-                Dimension = 8192, LayerCount = 80, HeadCount = 64, KeyValueHeadCount = 8, HiddenDimension = 28672, VocabularySize = 32000, NormEpsilon = 1e-5f,
+                Dimension = 8192,
+                LayerCount = 80,
+                HeadCount = 64,
+                KeyValueHeadCount = 8,
+                HiddenDimension = 28672,
+                VocabularySize = 32000,
+                NormEpsilon = 1e-5f,
             },
             parameters.ToConfig(32000));
     }
@@ -39,7 +48,10 @@ public sealed class LlamaParametersTests
     [Fact]
     public void Parse_AbsentOrNullKeys_HaveTheReferencesDefaults()
     {
-        var parameters = Parse("""{"dim": 64, "n_layers": 2, "n_heads": 4, "n_kv_heads": null, "ffn_dim_multiplier": null, "lora_args": null, "max_seq_len": 2048, "max_batch_size": 32}""");
+        var parameters = Parse("""
+            {"dim": 64, "n_layers": 2, "n_heads": 4, "n_kv_heads": null, "ffn_dim_multiplier": null,
+             "lora_args": null, "max_seq_len": 2048, "max_batch_size": 32}
+            """);
 
         Assert.Equal(4, parameters.KeyValueHeadCount);
         Assert.Null(parameters.VocabularySize);
@@ -59,7 +71,7 @@ public sealed class LlamaParametersTests
 
     [Fact]
     public void Parse_ByteOrderMark_IsPassedOver()
-        => Assert.Equal(Parse(TinyCheckpoint.Parameters), LlamaParameters.Parse([0xEF, 0xBB, 0xBF, .. Encoding.UTF8.GetBytes(TinyCheckpoint.Parameters)], "params.json"));
+        => Assert.Equal(Parse(TinyCheckpoint.Parameters), Parse("\uFEFF" + TinyCheckpoint.Parameters));
 
     [Theory]
     [InlineData(4096, 32, 128256, "\"use_scaled_rope\": true", 8f)]     // 3.1 8B
@@ -70,7 +82,8 @@ public sealed class LlamaParametersTests
     [InlineData(4096, 32, 128256, "\"use_scaled_rope\": false", 1f)]
     [InlineData(4096, 32, 128256, "\"rope_theta\": 500000.0", 1f)]
     public void ToConfig_ScaledRope_HasTheFactorOfTheModel(int dimension, int heads, int vocabularySize, string rope, float expected)
-        => Assert.Equal(expected, Parse($$"""{"dim": {{dimension}}, "n_layers": 1, "n_heads": {{heads}}, {{rope}}}""").ToConfig(vocabularySize).RopeScalingFactor);
+        => Assert.Equal(expected, Parse($$"""{"dim": {{dimension}}, "n_layers": 1, "n_heads": {{heads}}, {{rope}}}""")
+            .ToConfig(vocabularySize).RopeScalingFactor);
 
     [Theory]
     [InlineData("", "is no valid JSON")]
@@ -125,10 +138,12 @@ public sealed class LlamaParametersTests
     {
         using var folder = new TemporaryFolder();
         var path = folder.File("params.json");
-        Assert.Contains("does not exist", Assert.Throws<CheckpointException>(() => LlamaParameters.Read(path)).Message, StringComparison.Ordinal);
+        Assert.Contains("does not exist", Assert.Throws<CheckpointException>(() => LlamaParameters.Read(path)).Message,
+            StringComparison.Ordinal);
 
         File.WriteAllBytes(path, new byte[(1 << 20) + 1]);
-        Assert.Contains("1048577 bytes", Assert.Throws<CheckpointException>(() => LlamaParameters.Read(path)).Message, StringComparison.Ordinal);
+        Assert.Contains("1048577 bytes", Assert.Throws<CheckpointException>(() => LlamaParameters.Read(path)).Message,
+            StringComparison.Ordinal);
     }
 
     private static LlamaParameters Parse(string json) => LlamaParameters.Parse(Encoding.UTF8.GetBytes(json), "params.json");

@@ -4,8 +4,8 @@ using Distributed.Engine.Tokenizers;
 namespace Distributed.Engine.Tests.Tokenizers;
 
 /// <summary>
-/// Decoding a whole list as SentencePieceProcessor::Decode describes it, written without state that a stream would need: the oracle of the stream decoder.
-/// It reads the pieces' names only, so it serves models with the usual names of control and byte pieces.
+/// Decoding a whole list as SentencePieceProcessor::Decode describes it, written without state that a stream would need: the oracle of
+/// the stream decoder. It reads the pieces' names only, so it serves models with the usual names of control and byte pieces.
 /// </summary>
 internal static class ReferenceDecoder
 {
@@ -60,7 +60,8 @@ internal static class ReferenceDecoder
         var strict = new UTF8Encoding(false, throwOnInvalidBytes: true);
         for (var index = 0; index < bytes.Count;)
         {
-            var length = Enumerable.Range(1, Math.Min(4, bytes.Count - index)).FirstOrDefault(length => IsCharacter(bytes.GetRange(index, length)));
+            var length = Enumerable.Range(1, Math.Min(4, bytes.Count - index))
+                .FirstOrDefault(length => IsCharacter(bytes.GetRange(index, length)));
             text.Append(length > 0 ? strict.GetString([.. bytes.GetRange(index, length)]) : "\uFFFD");
             index += Math.Max(length, 1);
         }

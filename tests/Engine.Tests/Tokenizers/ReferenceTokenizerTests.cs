@@ -4,7 +4,9 @@ using Distributed.Engine.Tokenizers;
 namespace Distributed.Engine.Tests.Tokenizers;
 
 /// <summary>
-/// Every case of what the reference SentencePiece gave for two models that normalise differently: stories260k's removes extra spaces, Llama 2's does not.
+/// Every case of what the reference SentencePiece gave for two models that normalise differently: stories260k's removes extra spaces,
+/// Llama 2's does not.
+/// <see cref="DemoTokenizerTests"/> does the same for the model in this repository.
 /// </summary>
 public sealed class ReferenceTokenizerTests
 {
