@@ -15,13 +15,16 @@ namespace Distributed.Collectives.Launching;
 /// <param name="LauncherProcessId">The launcher's process id: a worker that finds another parent has lost it.</param>
 public sealed record JobEnvelope(string JobId, JobSecret Secret, int Epoch, int Rank, int LauncherProcessId)
 {
+    /// <summary>Whether the launcher's own stdin, which reaches rank 0, is a terminal with somebody at it.</summary>
+    public bool UserInputIsTerminal { get; init; }
+
     /// <summary>A line longer than this is not an envelope.</summary>
     public const int MaxByteCount = 4096;
 
     /// <summary>The envelope as one line of JSON, with its line feed.</summary>
     public byte[] ToLine()
     {
-        var wire = new Wire(JobId, Secret.ToBase64(), Epoch, Rank, LauncherProcessId);
+        var wire = new Wire(JobId, Secret.ToBase64(), Epoch, Rank, LauncherProcessId, UserInputIsTerminal);
         return [.. JsonSerializer.SerializeToUtf8Bytes(wire, EnvelopeJson.Default.Wire), (byte)'\n'];
     }
 
@@ -33,7 +36,10 @@ public sealed record JobEnvelope(string JobId, JobSecret Secret, int Epoch, int 
         {
             if (JsonSerializer.Deserialize(line, EnvelopeJson.Default.Wire) is { JobId.Length: > 0, Secret: not null } wire)
             {
-                return new JobEnvelope(wire.JobId, JobSecret.FromBase64(wire.Secret), wire.Epoch, wire.Rank, wire.LauncherProcessId);
+                return new JobEnvelope(wire.JobId, JobSecret.FromBase64(wire.Secret), wire.Epoch, wire.Rank, wire.LauncherProcessId)
+                {
+                    UserInputIsTerminal = wire.UserInputIsTerminal,
+                };
             }
         }
         catch (Exception exception) when (exception is JsonException or FormatException)
@@ -44,7 +50,7 @@ public sealed record JobEnvelope(string JobId, JobSecret Secret, int Epoch, int 
         throw new RankEnvironmentException("The first line on stdin is not a job envelope although DISTRUN_ENVELOPE=1; start this program with distrun.");
     }
 
-    internal sealed record Wire(string JobId, string Secret, int Epoch, int Rank, int LauncherProcessId);
+    internal sealed record Wire(string JobId, string Secret, int Epoch, int Rank, int LauncherProcessId, bool UserInputIsTerminal);
 }
 
 /// <summary>A job's 256-bit secret. It never prints.</summary>

@@ -1,0 +1,110 @@
+using System.Runtime.InteropServices;
+
+namespace Distributed.Collectives.Launching;
+
+/// <summary>
+/// A worker's end of its tie to the launcher: what the launcher tells it in private, what the user types, and the guarantee that
+/// the worker does not outlive the launcher.
+/// </summary>
+/// <remarks>
+/// <para>A launched worker's stdin is the lifeline: first the envelope, then the user's input in frames
+/// (<see cref="WorkerLink"/> is the other end). Its end means that the launcher is gone, however it went, and this process ends at that
+/// moment with <see cref="ExitCodes.GroupFailed"/>. On Linux the kernel also kills the worker when the launcher dies, so that a
+/// stopped one goes too.</para>
+/// <para>SIGINT, SIGTERM, SIGHUP and SIGQUIT end the process at once with <see cref="ExitCodes.ForSignal"/>: its main thread may be
+/// inside a collective, which no cooperative stop reaches.</para>
+/// </remarks>
+public sealed class LauncherLink
+{
+    private static readonly TimeSpan EnvelopeLimit = TimeSpan.FromSeconds(10);
+
+    // Registrations end when they are collected; these are for the life of the process.
+    private static PosixSignalRegistration[]? _terminations;
+
+    private LauncherLink(JobEnvelope? envelope, Stream userInput, bool userInputIsTerminal)
+    {
+        Envelope = envelope;
+        UserInput = userInput;
+        UserInputIsTerminal = userInputIsTerminal;
+    }
+
+    /// <summary>What the launcher told this worker in private; <see langword="null"/> for a process that was started without one.</summary>
+    public JobEnvelope? Envelope { get; }
+
+    /// <summary>
+    /// What the user types or pipes in: the launcher's stdin on rank 0, nothing on the other ranks, and the process's own stdin where
+    /// there is no envelope. One reader at a time.
+    /// </summary>
+    public Stream UserInput { get; }
+
+    /// <summary>Whether <see cref="UserInput"/> comes from a terminal.</summary>
+    public bool UserInputIsTerminal { get; }
+
+    /// <summary>Ties this process to its launcher. To be called once, first thing, before stdin is touched.</summary>
+    /// <param name="environment">This process's environment; its <see cref="RankEnvironment.HasEnvelope"/> says what stdin is.</param>
+    /// <exception cref="RankEnvironmentException">No envelope came within 10 s, or what came is none.</exception>
+    public static LauncherLink Attach(RankEnvironment environment)
+    {
+        ArgumentNullException.ThrowIfNull(environment);
+        EndPromptlyOnSignals();
+        if (!environment.HasEnvelope)
+        {
+            return new LauncherLink(null, Console.OpenStandardInput(), !Console.IsInputRedirected);
+        }
+
+        var lifeline = OpenLifeline();
+        var envelope = lifeline.WaitForEnvelope(EnvelopeLimit);
+        if (envelope.Rank != environment.Rank)
+        {
+            throw new RankEnvironmentException(
+                $"The job envelope is for rank {envelope.Rank}, but RANK={environment.Rank}; leave RANK as distrun sets it.");
+        }
+
+        DieWithLauncher(envelope.LauncherProcessId);
+        return new LauncherLink(envelope, lifeline.UserInput, envelope.UserInputIsTerminal);
+    }
+
+    private static void EndPromptlyOnSignals() => _terminations ??=
+    [
+        EndOn(PosixSignal.SIGHUP, 1),
+        EndOn(PosixSignal.SIGINT, 2),
+        EndOn(PosixSignal.SIGQUIT, 3),
+        EndOn(PosixSignal.SIGTERM, 15),
+    ];
+
+    private static PosixSignalRegistration EndOn(PosixSignal signal, int number)
+        => PosixSignalRegistration.Create(signal, _ => NativeProcess.ExitNow(ExitCodes.ForSignal(number)));
+
+    private static void DieWithLauncher(int launcherId)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            return; // There the launcher holds its workers in a job object, which goes with it.
+        }
+
+        if (OperatingSystem.IsLinux())
+        {
+            NativeProcess.DieWithParentThread();
+        }
+
+        // A launcher that died before that call is not told of by the kernel any more.
+        if (NativeProcess.ParentId() != launcherId)
+        {
+            EndWithLauncher();
+        }
+    }
+
+    private static Lifeline OpenLifeline()
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            return new Lifeline(Console.OpenStandardInput(), isHungUp: static () => false, launcherLost: EndWithLauncher);
+        }
+
+        var pipe = NativeProcess.TakeStandardInput();
+        return new Lifeline(
+            new FileStream(pipe, FileAccess.Read, bufferSize: 0), isHungUp: () => NativeProcess.IsHungUp(pipe), launcherLost: EndWithLauncher);
+    }
+
+    private static void EndWithLauncher() => NativeProcess.ExitNow(ExitCodes.GroupFailed);
+}

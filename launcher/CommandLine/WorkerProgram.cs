@@ -1,0 +1,16 @@
+namespace Distributed.Launcher.CommandLine;
+
+/// <summary>The program that every rank runs.</summary>
+/// <param name="Title">What the failure report calls it.</param>
+/// <param name="Path">The executable file.</param>
+/// <param name="Arguments">[argument], what the user typed, with those of an interpreter before.</param>
+/// <param name="IsBundled">Whether it is the worker that comes with the launcher, which knows the whole contract (envelope, preflight).</param>
+internal sealed record WorkerProgram(string Title, string Path, IReadOnlyList<string> Arguments, bool IsBundled)
+{
+    private const string LocalRankMacro = "${local_rank}";
+
+    /// <summary>The arguments of one rank: <c>${local_rank}</c> in them becomes its number.</summary>
+    public IReadOnlyList<string> ArgumentsOf(int localRank)
+        => [.. Arguments.Select(argument => argument.Replace(
+            LocalRankMacro, localRank.ToString(System.Globalization.CultureInfo.InvariantCulture), StringComparison.Ordinal))];
+}

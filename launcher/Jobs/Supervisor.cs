@@ -1,0 +1,183 @@
+using Distributed.Launcher.Processes;
+
+namespace Distributed.Launcher.Jobs;
+
+/// <summary>The limits of a teardown.</summary>
+/// <param name="Grace">From the first signal to SIGKILL.</param>
+/// <param name="Settle">How long the ranks that a victim may blame are left alone, to die their own death and name the cause.</param>
+/// <param name="KillWait">How long a rank may outlive SIGKILL before the launcher leaves without it.</param>
+internal sealed record SupervisorLimits(TimeSpan Grace, TimeSpan Settle, TimeSpan KillWait);
+
+/// <summary>
+/// Decides what happens to the ranks: the first failure, or a signal to the launcher, ends the job for all of them. It holds no process and no clock;
+/// it is told what happened at which time, and says what to send to whom.
+/// </summary>
+/// <param name="rankCount">The ranks, all running.</param>
+/// <param name="limits">The limits of a teardown.</param>
+/// <param name="send">Sends a signal to a rank's process group, and says whether the rank was still running.</param>
+internal sealed class Supervisor(int rankCount, SupervisorLimits limits, Func<int, int, bool> send)
+{
+    private readonly List<RankExit> _exits = []; // in the order of the deaths
+    private readonly SortedSet<int> _alive = [.. Enumerable.Range(0, rankCount)];
+    private readonly HashSet<(int Rank, int Signal)> _sent = [];
+    private readonly HashSet<int> _collateral = [];
+    private readonly HashSet<int> _held = []; // ranks of a job that is ending which have not been told yet
+    private TimeSpan? _heldUntil;
+    private TimeSpan? _killAt;
+    private TimeSpan? _leaveAt;
+
+    /// <summary>The ends of the ranks so far, in the order in which they died.</summary>
+    public IReadOnlyList<RankExit> Exits => _exits;
+
+    /// <summary>The ranks that run, or do not end although they were killed.</summary>
+    public IReadOnlyCollection<int> Alive => _alive;
+
+    /// <summary>The ranks that ended because the launcher told them to.</summary>
+    public IReadOnlySet<int> Collateral => _collateral;
+
+    /// <summary>The signal to the launcher that ended the job; <see langword="null"/> where none did, or a failure came first.</summary>
+    public int? StoppedBySignal { get; private set; }
+
+    /// <summary>Whether nothing more will happen.</summary>
+    public bool IsDone { get; private set; } = rankCount == 0;
+
+    /// <summary>When <see cref="OnTime"/> wants to be called next.</summary>
+    public TimeSpan? NextTime => _heldUntil ?? _killAt ?? _leaveAt;
+
+    /// <summary>Whether the ranks have been told to end.</summary>
+    public bool IsEnding => _killAt is not null || _leaveAt is not null;
+
+    /// <summary>A rank has ended.</summary>
+    public void OnExit(RankExit exit, TimeSpan now)
+    {
+        _exits.Add(exit);
+        _alive.Remove(exit.Rank);
+        _held.Remove(exit.Rank);
+        if (IsObedience(exit))
+        {
+            _collateral.Add(exit.Rank);
+        }
+        else if (!exit.End.IsSuccess)
+        {
+            OnFailure(exit, now);
+        }
+
+        IsDone = _alive.Count == 0;
+        if (IsDone)
+        {
+            _heldUntil = _killAt = _leaveAt = null;
+        }
+    }
+
+    /// <summary>The launcher got a signal that asks it to end: the first is passed on, the second kills.</summary>
+    public void OnSignal(int signal, TimeSpan now)
+    {
+        if (IsDone)
+        {
+            return;
+        }
+
+        if (IsEnding)
+        {
+            KillAll(now);
+            return;
+        }
+
+        StoppedBySignal = signal;
+        End(signal, held: [], now);
+    }
+
+    /// <summary>The launcher itself cannot go on.</summary>
+    public void OnLauncherFailure(TimeSpan now)
+    {
+        if (!IsDone && !IsEnding)
+        {
+            End(Signals.Terminate, held: [], now);
+        }
+    }
+
+    /// <summary>Time has passed.</summary>
+    public void OnTime(TimeSpan now)
+    {
+        if (now >= _heldUntil)
+        {
+            Release();
+        }
+
+        if (now >= _killAt && _heldUntil is null)
+        {
+            KillAll(now);
+        }
+        else if (now >= _leaveAt)
+        {
+            IsDone = true;
+            _leaveAt = null;
+        }
+    }
+
+    /// <summary>
+    /// Whether a rank ended because it was told to: by a signal that it was sent, or, with any exit code, after one. It failed by itself all the same if it
+    /// died of another signal, or wrote down why.
+    /// </summary>
+    private bool IsObedience(RankExit exit)
+        => exit.Error is null
+            && _sent.Any(sent => sent.Rank == exit.Rank && (exit.End.Signal == 0 || exit.End.Signal == sent.Signal));
+
+    private void OnFailure(RankExit exit, TimeSpan now)
+    {
+        if (!IsEnding)
+        {
+            End(Signals.Terminate, SuspectsOf(exit), now);
+        }
+        else if (_heldUntil is not null && !exit.IsVictim)
+        {
+            Release(); // The cause is known.
+        }
+    }
+
+    /// <summary>The living ranks that may be the cause of a victim's end.</summary>
+    private int[] SuspectsOf(RankExit exit)
+        => !exit.IsVictim ? []
+            : exit.Error?.VictimOfRank is { } blamed ? [.. _alive.Where(rank => rank == blamed)]
+            : [.. _alive];
+
+    private void End(int signal, int[] held, TimeSpan now)
+    {
+        _killAt = now + limits.Grace;
+        _held.UnionWith(held);
+        _heldUntil = held.Length > 0 ? now + limits.Settle : null;
+        Tell(_alive.Except(_held), signal);
+    }
+
+    private void Release()
+    {
+        _heldUntil = null;
+        Tell(_held, Signals.Terminate);
+        _held.Clear();
+    }
+
+    private void KillAll(TimeSpan now)
+    {
+        Tell(_alive, Signals.Kill);
+        _held.Clear();
+        _heldUntil = _killAt = null;
+        _leaveAt ??= now + limits.KillWait;
+    }
+
+    private void Tell(IEnumerable<int> ranks, int signal)
+    {
+        foreach (var rank in ranks.ToArray())
+        {
+            // A rank whose end is just not known here yet did not end because of this.
+            if (send(rank, signal))
+            {
+                _sent.Add((rank, signal));
+            }
+
+            if (signal != Signals.Kill)
+            {
+                send(rank, Signals.Continue); // A stopped process acts on no other signal until it is woken.
+            }
+        }
+    }
+}

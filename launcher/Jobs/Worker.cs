@@ -1,0 +1,77 @@
+using Distributed.Collectives.Launching;
+using Distributed.Launcher.Output;
+using Distributed.Launcher.Processes;
+
+namespace Distributed.Launcher.Jobs;
+
+/// <summary>Where the output of a worker goes.</summary>
+/// <param name="OutTarget">Which of the launcher's streams takes its stdout; its stderr goes to stderr.</param>
+/// <param name="OutPrefix">Before each line of its stdout; <see langword="null"/> to pass the bytes on as they come.</param>
+/// <param name="ErrorPrefix">Before each line of its stderr; <see langword="null"/> to pass the bytes on as they come.</param>
+internal sealed record WorkerOutput(ConsoleTarget OutTarget, byte[]? OutPrefix, byte[]? ErrorPrefix);
+
+/// <summary>One running program of the job, with what ties it to the launcher.</summary>
+internal sealed class Worker : IDisposable
+{
+    /// <summary>Output that nobody has written for so long, by a rank that is dead, is held open by somebody outside the job.</summary>
+    private static readonly TimeSpan OutputSilence = TimeSpan.FromMilliseconds(500);
+
+    private readonly WorkerLink? _link;
+    private readonly OutputForwarder _out;
+    private readonly OutputForwarder _error;
+
+    /// <summary>Starts it.</summary>
+    /// <param name="rank">Its rank; 0 for the preflight.</param>
+    /// <param name="command">The program.</param>
+    /// <param name="guardian">Kills it if the launcher is killed.</param>
+    /// <param name="console">Where it writes.</param>
+    /// <param name="output">How.</param>
+    /// <param name="envelope">What it is told in private, if it is.</param>
+    /// <exception cref="StartException">It cannot be started.</exception>
+    public Worker(int rank, ChildCommand command, Guardian? guardian, ConsoleOutput console, WorkerOutput output, JobEnvelope? envelope)
+    {
+        Rank = rank;
+        Process = ChildProcess.Start(command, guardian);
+        _link = envelope is null ? null : new WorkerLink(Process.Input!, envelope);
+        _out = OutputForwarder.Start(Process.Output, console, output.OutTarget, output.OutPrefix, tail: null);
+        _error = OutputForwarder.Start(Process.Error, console, ConsoleTarget.Error, output.ErrorPrefix, Tail);
+    }
+
+    public int Rank { get; }
+
+    public ChildProcess Process { get; }
+
+    /// <summary>Whether anything has come from its stdout.</summary>
+    public bool HasWritten => _out.HasCarried;
+
+    /// <summary>The last lines of its stderr.</summary>
+    public TailBuffer Tail { get; } = new();
+
+    /// <summary>Gives it the launcher's stdin to read, or an empty one, where it takes its input from the launcher at all.</summary>
+    /// <param name="input">The launcher's stdin; <see langword="null"/> for an empty one.</param>
+    public void ConnectInput(Stream? input)
+    {
+        if (_link is null)
+        {
+            return;
+        }
+
+        if (input is null)
+        {
+            _link.EndUserInput();
+        }
+        else
+        {
+            new Thread(() => _link.ForwardUserInput(input)) { IsBackground = true, Name = "input" }.Start();
+        }
+    }
+
+    /// <summary>Waits until all that it has written is on the console.</summary>
+    public void WaitForOutput()
+    {
+        _out.WaitForEnd(OutputSilence);
+        _error.WaitForEnd(OutputSilence);
+    }
+
+    public void Dispose() => _link?.Dispose();
+}

@@ -1,0 +1,93 @@
+using System.Diagnostics;
+using Distributed.Collectives.Launching;
+using Distributed.Launcher.Processes;
+
+namespace Distributed.Launcher.Jobs;
+
+/// <summary>The programs of a job that run at the same time, and the loop that supervises them.</summary>
+/// <param name="mailbox">Brings what happens to the agent's thread, on which everything here is called.</param>
+/// <param name="deaths">Notices the ends of the programs.</param>
+/// <param name="limits">The limits of a teardown.</param>
+/// <param name="errorFiles">Where the programs say why they failed.</param>
+internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, SupervisorLimits limits, ErrorFiles? errorFiles) : IDisposable
+{
+    private static readonly TimeSpan LongTeardown = TimeSpan.FromSeconds(2);
+
+    private readonly List<Worker> _workers = []; // by rank
+    private Supervisor? _supervisor;
+
+    public IReadOnlyList<Worker> Workers => _workers;
+
+    private static TimeSpan Now => Stopwatch.GetElapsedTime(0);
+
+    /// <summary>Why not all could be started; <see langword="null"/> where all were.</summary>
+    public StartException? StartFailure { get; private set; }
+
+    /// <summary>Starts the ranks from 0 on, until all are or one cannot be.</summary>
+    public void Start(Func<int, Worker> start, int count)
+    {
+        try
+        {
+            for (var rank = 0; rank < count; rank++)
+            {
+                var worker = start(rank);
+                _workers.Add(worker);
+                deaths.Watch(worker.Process, (end, time) => mailbox.Post(() => OnExit(worker, end, time)));
+            }
+        }
+        catch (StartException exception)
+        {
+            StartFailure = exception;
+        }
+    }
+
+    /// <summary>Returns when all have ended, or cannot be ended.</summary>
+    /// <param name="takesLong">Called once if a teardown takes its time, with the ranks that are waited for.</param>
+    public Supervisor Supervise(Action<IReadOnlyCollection<int>> takesLong)
+    {
+        var supervisor = new Supervisor(_workers.Count, limits, (rank, signal) => _workers[rank].Process.Signal(signal));
+        _supervisor = supervisor;
+        if (StartFailure is not null)
+        {
+            supervisor.OnLauncherFailure(Now);
+        }
+
+        TimeSpan? tellAt = null;
+        while (!supervisor.IsDone)
+        {
+            var next = supervisor.NextTime is { } time && time < (tellAt ?? TimeSpan.MaxValue) ? time : tellAt ?? supervisor.NextTime;
+            mailbox.RunNext(next - Now);
+            supervisor.OnTime(Now);
+            tellAt ??= supervisor.IsEnding ? Now + LongTeardown : null;
+            if (Now >= tellAt && !supervisor.IsDone)
+            {
+                tellAt = TimeSpan.MaxValue;
+                takesLong(supervisor.Alive);
+            }
+        }
+
+        _supervisor = null;
+        return supervisor;
+    }
+
+    /// <summary>The launcher got a signal that asks it to end.</summary>
+    public void OnSignal(int signal) => _supervisor?.OnSignal(signal, Now);
+
+    /// <summary>The launcher itself cannot go on.</summary>
+    public void OnLauncherFailure() => _supervisor?.OnLauncherFailure(Now);
+
+    public void Dispose()
+    {
+        foreach (var worker in _workers)
+        {
+            worker.Dispose();
+        }
+    }
+
+    private void OnExit(Worker worker, ChildEnd end, DateTimeOffset time)
+    {
+        string? problem = null;
+        var error = !end.IsSuccess && errorFiles?.Of(worker.Rank) is { } path ? ErrorFile.TryRead(path, out problem) : null;
+        _supervisor!.OnExit(new RankExit(worker.Rank, worker.Process.Id, end, time, error, problem), Now);
+    }
+}

@@ -1,0 +1,18 @@
+namespace Distributed.Launcher.Processes;
+
+/// <summary>Notices the deaths of child processes, in their order, and collects them.</summary>
+internal abstract class DeathWatcher : IDisposable
+{
+    /// <summary>The watcher that this system offers.</summary>
+    public static DeathWatcher Create()
+        => OperatingSystem.IsLinux() && PidfdDeathWatcher.TryCreate() is { } watcher ? watcher : new ThreadDeathWatcher();
+
+    /// <summary>
+    /// Calls <paramref name="ended"/> once, on a thread of the watcher's, when the process has ended and been collected, with the time at
+    /// which the end was noticed. Calls come one after the other.
+    /// </summary>
+    public abstract void Watch(ChildProcess child, Action<ChildEnd, DateTimeOffset> ended);
+
+    /// <summary>Watches no longer; the processes are left as they are.</summary>
+    public abstract void Dispose();
+}

@@ -1,0 +1,89 @@
+using System.Runtime.Versioning;
+
+namespace Distributed.Launcher.Processes;
+
+/// <summary>The signals that the launcher names, sends or receives; those with one number on every POSIX system.</summary>
+internal static class Signals
+{
+    public const int Hangup = 1;
+    public const int Interrupt = 2;
+    public const int Quit = 3;
+    public const int Kill = 9;
+    public const int Terminate = 15;
+
+    private const nint DefaultAction = 0; // SIG_DFL
+    private const nint IgnoreAction = 1; // SIG_IGN
+
+    // Named as Linux numbers them; macOS differs from 7 on for a few, which its own table says.
+    private static readonly string[] LinuxNames =
+    [
+        "", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2",
+        "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU",
+        "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS",
+    ];
+
+    private static readonly string[] MacNames =
+    [
+        "", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGEMT", "SIGFPE", "SIGKILL", "SIGBUS", "SIGSEGV", "SIGSYS",
+        "SIGPIPE", "SIGALRM", "SIGTERM", "SIGURG", "SIGSTOP", "SIGTSTP", "SIGCONT", "SIGCHLD", "SIGTTIN", "SIGTTOU", "SIGIO", "SIGXCPU",
+        "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGINFO", "SIGUSR1", "SIGUSR2",
+    ];
+
+    /// <summary>SIGCONT: wakes a stopped process so that it can act on the signal before it.</summary>
+    public static int Continue => OperatingSystem.IsMacOS() ? 19 : 18;
+
+    /// <summary>Whether SIGHUP was ignored when the launcher started, which is what nohup asks for.</summary>
+    public static bool HangupIsIgnored { get; private set; }
+
+    private static int TerminalInput => 21; // SIGTTIN
+
+    private static int TerminalOutput => 22; // SIGTTOU
+
+    private static int ChildEnded => OperatingSystem.IsMacOS() ? 20 : 17; // SIGCHLD
+
+    /// <summary>The name of a signal, or torchrun's <c>&lt;N/A&gt;</c>.</summary>
+    public static string Name(int signal)
+    {
+        var names = OperatingSystem.IsMacOS() ? MacNames : LinuxNames;
+        return signal > 0 && signal < names.Length ? names[signal] : "<N/A>";
+    }
+
+    /// <summary>Brings the dispositions that the launcher inherited into the state that it relies on.</summary>
+    [UnsupportedOSPlatform("windows")]
+    public static void PrepareLauncher()
+    {
+        // A parent that ignores SIGCHLD would have the kernel collect the ranks, and their exit codes with them.
+        Libc.SetSignalAction(ChildEnded, DefaultAction);
+
+        // A shell starts a background job with SIGINT and SIGQUIT ignored, and the runtime never handles a signal that it finds ignored;
+        // someone who sends one to the launcher means it all the same. An ignored SIGHUP is different: the user typed nohup.
+        Libc.SetSignalAction(Interrupt, DefaultAction);
+        Libc.SetSignalAction(Quit, DefaultAction);
+        HangupIsIgnored = Libc.SetSignalAction(Hangup, DefaultAction) == IgnoreAction;
+        if (HangupIsIgnored)
+        {
+            Libc.SetSignalAction(Hangup, IgnoreAction);
+        }
+
+        // In the background, reading the terminal fails instead of stopping the job (and the ranks, which inherit this).
+        Libc.SetSignalAction(TerminalInput, IgnoreAction);
+        Libc.SetSignalAction(TerminalOutput, IgnoreAction);
+    }
+
+    /// <summary>Fills a sigset_t with the signals that a new program gets in their default disposition.</summary>
+    [UnsupportedOSPlatform("windows")]
+    public static unsafe void FillDefaults(void* signals)
+    {
+        Libc.FillSignalSet(signals);
+        Libc.RemoveSignal(signals, Kill);
+        Libc.RemoveSignal(signals, OperatingSystem.IsMacOS() ? 17 : 19); // SIGSTOP, like SIGKILL, has no other disposition
+
+        // Ranks are not in the terminal's foreground group: for them reading it is an error (EIO), as under torchrun, and no silent stop.
+        Libc.RemoveSignal(signals, TerminalInput);
+        Libc.RemoveSignal(signals, TerminalOutput);
+        if (HangupIsIgnored)
+        {
+            Libc.RemoveSignal(signals, Hangup);
+        }
+    }
+}

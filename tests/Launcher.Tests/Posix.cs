@@ -1,0 +1,54 @@
+using System.Runtime.InteropServices;
+
+namespace Distributed.Launcher.Tests;
+
+/// <summary>The system calls of the tests.</summary>
+internal static partial class Posix
+{
+    public const int SigKill = 9;
+    public const int SigStop = 19; // Linux
+
+    public static async Task WaitUntilGone(int processId)
+    {
+        while (IsAlive(processId))
+        {
+            await Task.Delay(10);
+        }
+    }
+
+    /// <summary>Whether a process runs or is stopped; one that only waits to be collected is gone.</summary>
+    public static bool IsAlive(int processId)
+    {
+        try
+        {
+            var state = File.ReadAllText($"/proc/{processId}/stat");
+            return state[state.LastIndexOf(')') + 2] is not ('Z' or 'X');
+        }
+        catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException or IOException)
+        {
+            return false;
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    public static partial int Kill(int processId, int signal);
+
+    public static int MakeFifo(string path) => MakeFifo(path, 0x180);
+
+    [LibraryImport("libc", EntryPoint = "mkfifo", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int MakeFifo(string path, uint mode);
+}
+
+/// <summary>A fact for Linux.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+internal sealed class LinuxFactAttribute : FactAttribute
+{
+    public LinuxFactAttribute() => Skip = OperatingSystem.IsLinux() ? null : "Needs Linux.";
+}
+
+/// <summary>A theory for Linux.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+internal sealed class LinuxTheoryAttribute : TheoryAttribute
+{
+    public LinuxTheoryAttribute() => Skip = OperatingSystem.IsLinux() ? null : "Needs Linux.";
+}
