@@ -1,4 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Security.Cryptography.X509Certificates;
 using Distributed.Collectives.Hosting;
@@ -141,7 +140,6 @@ internal sealed class PeerListener : IAsyncDisposable
 }
 
 /// <summary>What the generated server calls.</summary>
-[SuppressMessage("Performance", "CA1812", Justification = "Made by PeerListener.")]
 internal sealed class PeerService(PeerListener listener) : Peer.PeerBase
 {
     public override Task Connect(IAsyncStreamReader<PeerFrame> requestStream, IServerStreamWriter<PeerFrame> responseStream, ServerCallContext context)

@@ -69,7 +69,7 @@ internal sealed class InMemoryTransport(int peerRank, GroupFailure failure) : Pe
     {
         try
         {
-            return room.Wait((int)limit.TotalMilliseconds, failure.Aborted);
+            return room.Wait(limit, failure.Aborted);
         }
         catch (OperationCanceledException)
         {
