@@ -3,6 +3,7 @@ using Grpc.Core;
 using Grpc.Wire;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Primitives;
 
 namespace Grpc.AspNetCore.Server;
 
@@ -124,7 +125,7 @@ internal sealed class ServerResponse(HttpContext http)
     {
         foreach (var entry in metadata)
         {
-            target.Append(entry.Key, MetadataCoding.Encode(entry));
+            target[entry.Key] = StringValues.Concat(target[entry.Key], MetadataCoding.Encode(entry)); // Append would drop an empty value
         }
     }
 
