@@ -92,8 +92,10 @@ internal sealed partial class ServerCall : ServerCallContext
 
             return failure.Status;
         }
-        catch (Exception failure) when (CancellationToken.IsCancellationRequested || failure is CallAbortedException)
+        catch (Exception failure) when (
+            failure is CallAbortedException || CancellationToken.IsCancellationRequested || _response.IsClosed)
         {
+            // A consequence of the abort or, where the response is closed while the handler runs, of the deadline.
             ServerLog.CallAborted(_logger, Method, Peer);
             return Status.DefaultCancelled;
         }

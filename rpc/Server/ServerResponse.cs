@@ -15,6 +15,9 @@ internal sealed class ServerResponse(HttpContext http)
 
     private readonly Turn _turn = new("write", "The call has ended: nothing can be written.");
 
+    /// <summary>Whether the status is being sent, or was.</summary>
+    public bool IsClosed => _turn.IsClosed;
+
     /// <summary>Sends the headers before any message.</summary>
     public async Task WriteHeadersAsync(Metadata headers)
     {

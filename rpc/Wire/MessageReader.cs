@@ -52,6 +52,8 @@ internal sealed class MessageReader<T>(PipeReader pipe, Func<DeserializationCont
         }
     }
 
+    private int MaxByteCount => maxByteCount ?? Array.MaxLength;
+
     private void Deserialize(ReadOnlySequence<byte> payload)
     {
         try
@@ -81,18 +83,19 @@ internal sealed class MessageReader<T>(PipeReader pipe, Func<DeserializationCont
         var reader = new SequenceReader<byte>(buffer);
         reader.TryRead(out var flag);
         reader.TryReadBigEndian(out int signed);
-        if (flag != 0 || (uint)signed > (uint)(maxByteCount ?? Array.MaxLength))
+        var byteCount = unchecked((uint)signed);
+        if (flag != 0 || byteCount > MaxByteCount)
         {
             pipe.AdvanceTo(buffer.Start);
-            throw Refuse(flag, unchecked((uint)signed));
+            throw Refuse(flag, byteCount);
         }
 
-        if (buffer.Length - HeaderSize < signed)
+        if (buffer.Length - HeaderSize < byteCount)
         {
             return false;
         }
 
-        payload = buffer.Slice(HeaderSize, signed);
+        payload = buffer.Slice(HeaderSize, byteCount);
         return true;
     }
 
@@ -100,7 +103,7 @@ internal sealed class MessageReader<T>(PipeReader pipe, Func<DeserializationCont
     {
         0 => Fail(
             StatusCode.ResourceExhausted,
-            $"A received message of {byteCount} bytes is over the limit of {maxByteCount ?? Array.MaxLength} bytes; " +
+            $"A received message of {byteCount} bytes is over the limit of {MaxByteCount} bytes; " +
             "send less at once or raise MaxReceiveMessageSize."),
         1 => Fail(StatusCode.Internal, "A received message is compressed, but no grpc-encoding was declared."),
         _ => Fail(StatusCode.Internal, $"A received message begins with flag {flag}; the protocol knows 0 and 1. The stream is out of step."),

@@ -17,6 +17,8 @@ internal sealed class Turn(string operation, string closed)
     /// <summary>Whether an operation runs. After <see cref="TryClose"/> it can only become false.</summary>
     public bool IsTaken => (Volatile.Read(ref _state) & Taken) != 0;
 
+    public bool IsClosed => (Volatile.Read(ref _state) & Closed) != 0;
+
     /// <summary>Begins an operation; <see cref="Release"/> ends it.</summary>
     /// <exception cref="InvalidOperationException">Another one runs, or the turn is closed.</exception>
     public void Take()

@@ -50,8 +50,14 @@ internal sealed class RpcHost : IAsyncDisposable
     /// <param name="transport">What it listens on.</param>
     /// <param name="map">Maps its services; null maps the <see cref="InteropService"/>.</param>
     /// <param name="options">Its gRPC options.</param>
+    /// <param name="services">Adds services that handlers depend on.</param>
+    /// <param name="port">The TCP port; 0 takes a free one.</param>
     public static async Task<RpcHost> StartAsync(
-        Transport transport = Transport.Tcp, Action<WebApplication>? map = null, Action<GrpcServiceOptions>? options = null)
+        Transport transport = Transport.Tcp,
+        Action<WebApplication>? map = null,
+        Action<GrpcServiceOptions>? options = null,
+        Action<IServiceCollection>? services = null,
+        int port = 0)
     {
         var builder = WebApplication.CreateSlimBuilder();
         var socket = transport == Transport.UnixSocket ? Path.Combine(Path.GetTempPath(), $"rpc-{Guid.NewGuid():N}.sock") : null;
@@ -61,6 +67,7 @@ internal sealed class RpcHost : IAsyncDisposable
         builder.Services.AddSingleton<CapturedLog>();
         builder.Services.AddSingleton<ILoggerProvider>(services => services.GetRequiredService<CapturedLog>());
         builder.Services.AddGrpc(options ?? (_ => { }));
+        services?.Invoke(builder.Services);
         builder.WebHost.UseKestrelHttpsConfiguration();
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
@@ -75,7 +82,7 @@ internal sealed class RpcHost : IAsyncDisposable
 
             if (socket is null)
             {
-                kestrel.Listen(IPAddress.Loopback, 0, Listen);
+                kestrel.Listen(IPAddress.Loopback, port, Listen);
             }
             else
             {
