@@ -1,5 +1,4 @@
 using System.IO.Pipelines;
-using System.Net;
 using Grpc.Core;
 using Grpc.Wire;
 
@@ -9,7 +8,7 @@ namespace Grpc.Net.Client;
 /// One call from its start to its end. The end is the first of: trailers from the server, a failure of the transport or of a message, the
 /// deadline, cancellation. It is decided once, in <see cref="End"/>; whatever goes wrong afterwards is a consequence and is not reported.
 /// </summary>
-internal sealed class ClientCall<TRequest, TResponse> : IDisposable
+internal sealed partial class ClientCall<TRequest, TResponse> : IDisposable
     where TRequest : class
     where TResponse : class
 {
@@ -20,14 +19,10 @@ internal sealed class ClientCall<TRequest, TResponse> : IDisposable
     private readonly Method<TRequest, TResponse> _method;
     private readonly CallOptions _options;
     private readonly MessageWriter<TRequest> _messages;
-    private readonly CancellationTokenSource _stop = new();
     private readonly TaskCompletionSource<Metadata> _headers = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private DeadlineTimer? _deadline;
-    private CancellationTokenRegistration _cancellation;
-    private CancellationTokenRegistration _closing;
     private StreamContent? _requestBody;
+    private Task _settled = Task.CompletedTask; // ends when the status is known, or a reader of messages is needed to know it
     private HttpResponseMessage? _response;
-    private CallEnd? _end;
 
     public ClientCall(GrpcChannel channel, Method<TRequest, TResponse> method, CallOptions options)
     {
@@ -50,12 +45,6 @@ internal sealed class ClientCall<TRequest, TResponse> : IDisposable
     /// <summary>The reader of the response's messages, or null where the call ended before there was one. Never faults.</summary>
     public Task<MessageReader<TResponse>?> Response { get; private set; } = Task.FromResult<MessageReader<TResponse>?>(null);
 
-    /// <summary>Cancelled at the end of the call.</summary>
-    public CancellationToken Stop => _stop.Token;
-
-    /// <summary>How the call ended, or null while it runs.</summary>
-    public CallEnd? Ended => Volatile.Read(ref _end);
-
     /// <summary>Sends the call with its one request message.</summary>
     public void Start(TRequest request)
     {
@@ -71,14 +60,29 @@ internal sealed class ClientCall<TRequest, TResponse> : IDisposable
         return new RequestStreamWriter<TRequest, TResponse>(this, _requestBody) { WriteOptions = _options.WriteOptions };
     }
 
-    /// <summary>Serializes a message and hands its bytes to the transport.</summary>
-    /// <returns>A task that ends when the transport has copied the bytes and, where asked to flush, has sent what it may.</returns>
-    public async Task SendAsync(Stream body, TRequest message, bool flush)
+    /// <summary>The frame of a message, which <see cref="SendAsync"/> gives back to the pool.</summary>
+    /// <exception cref="RpcException">The message is too large, or its serializer failed; nothing was sent.</exception>
+    public PooledBuffer Serialize(TRequest message)
     {
         var frame = new PooledBuffer();
         try
         {
             _messages.Write(frame, message);
+            return frame;
+        }
+        catch (Exception failure)
+        {
+            frame.Clear();
+            var status = failure is RpcException ? Describe(failure) : Local(StatusCode.Internal, $"the message cannot be written: {failure.Message}", failure);
+            throw new CallEnd(status, Metadata.Empty, Description).ToException();
+        }
+    }
+
+    /// <summary>Hands a frame to the transport; ends when its bytes were copied and, where asked to flush, sent as far as the peer permits.</summary>
+    public async Task SendAsync(Stream body, PooledBuffer frame, bool flush)
+    {
+        try
+        {
             await body.WriteAsync(frame.WrittenMemory, Stop);
             if (flush)
             {
@@ -91,75 +95,27 @@ internal sealed class ClientCall<TRequest, TResponse> : IDisposable
         }
     }
 
+    /// <summary>
+    /// What to report for a request that could not be sent. Usually the server has ended the call, and its status is on the way or here:
+    /// the stream is closed in both directions, so whoever reads the response is about to know. Only where nobody does, in a duplex call
+    /// with messages still to be read, the reason is left to the reader.
+    /// </summary>
+    public async Task<RpcException> ExplainAsync(Exception failure)
+    {
+        await _settled.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        var status = failure is OperationCanceledException
+            ? Local(StatusCode.Cancelled, "the server has ended the call; its status follows the messages of the response stream", failure)
+            : Describe(failure);
+        return (Ended ?? new CallEnd(status, Metadata.Empty, Description)).ToException();
+    }
+
     /// <summary>Reads the response of a call that has exactly one.</summary>
-    public async Task<TResponse> ReadOnlyMessageAsync()
+    public Task<TResponse> ReadOnlyMessageAsync()
     {
-        TResponse? message = null;
-        if (await Response is { } reader)
-        {
-            try
-            {
-                if (await reader.MoveNextAsync(Stop))
-                {
-                    message = reader.Current;
-                    if (await reader.MoveNextAsync(Stop))
-                    {
-                        throw new RpcException(new Status(StatusCode.Internal, "the server sent more than one message"));
-                    }
-                }
-
-                EndWithTrailers(lacksMessage: message is null);
-            }
-            catch (Exception failure)
-            {
-                Fail(failure);
-            }
-        }
-
-        var end = Ended!; // a response without a reader has ended, and so has one that was read
-        return end.Status.StatusCode == StatusCode.OK ? message! : throw end.ToException();
+        var message = ReadOnlyMessageCoreAsync();
+        _settled = message;
+        return message;
     }
-
-    /// <summary>Ends the call with the status in the trailers; the messages have been read to the end.</summary>
-    public void EndWithTrailers(bool lacksMessage = false)
-    {
-        var headers = _response!.TrailingHeaders; // there is a reader, so there is a response
-        var trailers = ResponseHead.ReadMetadata(headers);
-        if (!ResponseHead.TryReadStatus(headers, out var status))
-        {
-            status = Local(StatusCode.Unknown, "the server ended the response without a status", null);
-        }
-        else if (lacksMessage && status.StatusCode == StatusCode.OK)
-        {
-            status = Local(StatusCode.Internal, "the server reported OK without sending a message", null);
-        }
-
-        End(status, trailers);
-    }
-
-    /// <summary>Ends the call because of an exception.</summary>
-    public void Fail(Exception failure) => End(Describe(failure), Metadata.Empty);
-
-    /// <summary>The status that stands for an exception, with the method and the address in its sentence.</summary>
-    public Status Describe(Exception failure) => failure is RpcException rpc
-        ? Local(rpc.StatusCode, rpc.Status.Detail, rpc.Status.DebugException)
-        : Local(StatusMapping.FromException(failure), failure.Message, failure);
-
-    public RpcException ToException(Status status) => new CallEnd(status, Metadata.Empty, Description).ToException();
-
-    public void Cancel(string reason) => End(Local(StatusCode.Cancelled, reason, null), Metadata.Empty);
-
-    public Status GetStatus() => Running(Ended).Status;
-
-    public Metadata GetTrailers() => Running(Ended).Trailers;
-
-    /// <summary>Cancels the call where it still runs.</summary>
-    public void Dispose() => Cancel("the caller disposed the call");
-
-    private string Description => $"{_method.FullName} at {_channel.Address.GetLeftPart(UriPartial.Authority)}";
-
-    private static CallEnd Running(CallEnd? end)
-        => end ?? throw new InvalidOperationException("The call still runs: read its response to the end before its status and trailers.");
 
     private void Begin(HttpContent body)
     {
@@ -181,13 +137,14 @@ internal sealed class ClientCall<TRequest, TResponse> : IDisposable
         }
 
         Response = OpenAsync(body);
+        _settled = Response;
     }
 
     private async Task<MessageReader<TResponse>?> OpenAsync(HttpContent body)
     {
         try
         {
-            var response = await _channel.Transport.SendAsync(CreateRequest(body), Stop);
+            var response = await _channel.Transport.SendAsync(RequestHead.Create(_channel.Address, _method.FullName, _options, body), Stop);
             Interlocked.Exchange(ref _response, response);
             if (Ended is not null)
             {
@@ -222,85 +179,44 @@ internal sealed class ClientCall<TRequest, TResponse> : IDisposable
         }
     }
 
-    private HttpRequestMessage CreateRequest(HttpContent body)
+    private async Task<TResponse> ReadOnlyMessageCoreAsync()
     {
-        var request = new HttpRequestMessage(HttpMethod.Post, new Uri(_channel.Address, _method.FullName))
+        TResponse? message = null;
+        if (await Response is { } reader)
         {
-            Version = HttpVersion.Version20,
-            VersionPolicy = HttpVersionPolicy.RequestVersionExact,
-            Content = body,
-        };
-        body.Headers.ContentType = MessageContent.GrpcContentType;
-        request.Headers.TryAddWithoutValidation("te", "trailers");
-        request.Headers.TryAddWithoutValidation(GrpcProtocol.AcceptEncodingHeader, GrpcProtocol.IdentityEncoding);
-        foreach (var entry in _options.Headers ?? Metadata.Empty)
-        {
-            request.Headers.TryAddWithoutValidation(entry.Key, MetadataCoding.Encode(entry));
+            try
+            {
+                if (await reader.MoveNextAsync(Stop))
+                {
+                    message = reader.Current;
+                    if (await reader.MoveNextAsync(Stop))
+                    {
+                        throw new RpcException(new Status(StatusCode.Internal, "the server sent more than one message"));
+                    }
+                }
+
+                EndWithTrailers(lacksMessage: message is null);
+            }
+            catch (Exception failure)
+            {
+                Fail(failure);
+            }
         }
 
-        if (!request.Headers.NonValidated.Contains(GrpcProtocol.UserAgentHeader))
-        {
-            request.Headers.TryAddWithoutValidation(GrpcProtocol.UserAgentHeader, "grpc-dotnet-distributed/1.0");
-        }
-
-        if (_options.Deadline is { } deadline && deadline != DateTime.MaxValue)
-        {
-            request.Headers.TryAddWithoutValidation(GrpcProtocol.TimeoutHeader, TimeoutCoding.Encode(deadline - DateTime.UtcNow));
-        }
-
-        return request;
+        var end = Ended!; // a response without a reader has ended, and so has one that was read
+        return end.Status.StatusCode == StatusCode.OK ? message! : throw end.ToException();
     }
 
-    private async Task SendOnlyMessageAsync(Stream body, TRequest request)
+    private Task SendOnlyMessageAsync(Stream body, TRequest request)
     {
         try
         {
-            await SendAsync(body, request, flush: false); // the end of the request flushes
+            return SendAsync(body, Serialize(request), flush: false); // the end of the request flushes
         }
-        catch (Exception failure) when (failure is not (IOException or OperationCanceledException or ObjectDisposedException))
+        catch (RpcException failure)
         {
-            // The message could not be serialized. A failure of the transport is left to the response, which may say more.
-            Fail(failure);
+            End(failure.Status, Metadata.Empty); // the first cause, before the handler reports that the request failed
             throw;
         }
-    }
-
-    private void PassDeadline(TimeSpan limit)
-        => End(Local(StatusCode.DeadlineExceeded, $"the deadline of {Math.Max(limit.TotalSeconds, 0):0.###} s has passed", null), Metadata.Empty);
-
-    private Status Local(StatusCode code, string what, Exception? cause) => new(code, $"{Description}: {what}", cause);
-
-    private void End(Status status, Metadata trailers)
-    {
-        var end = new CallEnd(status, trailers, Description);
-        if (Interlocked.CompareExchange(ref _end, end, null) is not null)
-        {
-            return;
-        }
-
-        ReleaseRegistrations();
-        if (_headers.TrySetException(end.ToException()))
-        {
-            _ = _headers.Task.Exception; // marks it as seen: most callers do not ask for the headers
-        }
-
-        try
-        {
-            _requestBody?.Abort();
-            _stop.Cancel();
-            Interlocked.CompareExchange(ref _response, null, null)?.Dispose();
-        }
-        catch (Exception)
-        {
-            // This runs in timer and cancellation callbacks, where an exception of the HTTP handler would end the process; and the
-            // outcome of the call is decided already.
-        }
-    }
-
-    private void ReleaseRegistrations()
-    {
-        _deadline?.Dispose();
-        _cancellation.Unregister(); // not Dispose, which would wait for a callback that may wait for this
-        _closing.Unregister();
     }
 }

@@ -1,6 +1,4 @@
 using System.Net;
-using System.Net.Http.Headers;
-using Grpc.Wire;
 
 namespace Grpc.Net.Client;
 
@@ -15,9 +13,6 @@ internal sealed class MessageContent(Func<Stream, Task> send) : HttpContent
         length = 0;
         return false;
     }
-
-    /// <summary>The content type of every request.</summary>
-    public static MediaTypeHeaderValue GrpcContentType { get; } = new(GrpcProtocol.ContentType);
 }
 
 /// <summary>The body of a request with a stream of messages: it stays open, for others to write into, until it is completed.</summary>

@@ -24,13 +24,12 @@ internal sealed class RequestStreamWriter<TRequest, TResponse>(ClientCall<TReque
             using var cancellation = cancellationToken.UnsafeRegister(
                 static call => ((ClientCall<TRequest, TResponse>)call!).Cancel("the caller cancelled a write"), call);
             var flush = WriteOptions is null || (WriteOptions.Flags & WriteFlags.BufferHint) == 0;
-            await call.SendAsync(await body.Opened, message, flush);
+            var stream = await body.Opened;
+            await call.SendAsync(stream, call.Serialize(message), flush);
         }
-        catch (Exception failure)
+        catch (Exception failure) when (failure is not RpcException)
         {
-            // Where the call has ended, that is the reason. Where it has not, the end may be on its way to the reader with a better one,
-            // so the failure of a write is reported here and does not end the call.
-            throw call.Ended?.ToException() ?? call.ToException(call.Describe(failure));
+            throw await call.ExplainAsync(failure);
         }
         finally
         {

@@ -73,7 +73,7 @@ public sealed class ConnectionTests
                 return new NetworkStream(connection, ownsSocket: true);
             },
         };
-        using var channel = GrpcChannel.ForAddress(host.Address, new GrpcChannelOptions { HttpHandler = handler });
+        using var channel = GrpcChannel.ForAddress(host.Address.Uri, new GrpcChannelOptions { HttpHandler = handler });
         using var call = new TestService.TestServiceClient(channel).StreamingInputCall();
         await started.Task.DefaultTimeout();
 
@@ -88,7 +88,7 @@ public sealed class ConnectionTests
     public async Task Server_WithAnotherCertificate_IsUnavailable()
     {
         await using var host = await RpcHost.StartAsync(Transport.Tls);
-        using var channel = GrpcChannel.ForAddress(host.Address); // trusts what the machine trusts
+        using var channel = GrpcChannel.ForAddress(host.Address.Uri); // trusts what the machine trusts
 
         await RpcAssert.FailsAsync(StatusCode.Unavailable, new TestService.TestServiceClient(channel).EmptyCallAsync(new()).ResponseAsync);
     }
@@ -99,7 +99,7 @@ public sealed class ConnectionTests
         var port = 0;
         await using (var first = await RpcHost.StartAsync())
         {
-            port = first.Address.Port;
+            port = first.Address.Uri.Port;
             using var other = first.CreateChannel();
             await new TestService.TestServiceClient(other).EmptyCallAsync(new()).ResponseAsync.DefaultTimeout();
         }

@@ -105,9 +105,9 @@ public sealed class MetadataTests
         await new TestService.TestServiceClient(channel).UnaryCallAsync(new()).ResponseAsync.DefaultTimeout();
 
         Assert.Equal("/grpc.testing.TestService/UnaryCall", seen[0]);
-        Assert.Equal(host.Address.Authority, seen[1]);
+        Assert.Equal(host.Address.Uri.Authority, seen[1]);
         Assert.StartsWith("ipv4:127.0.0.1:", seen[2], StringComparison.Ordinal);
         Assert.Equal("HTTP/2", seen[3]);
-        Assert.Equal(host.Address.Authority, channel.Target);
+        Assert.Equal(host.Address.Uri.Authority, channel.Target);
     }
 }

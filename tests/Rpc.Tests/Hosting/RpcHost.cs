@@ -1,8 +1,4 @@
 using System.Net;
-using System.Net.Security;
-using System.Net.Sockets;
-using System.Security.Cryptography;
-using System.Security.Cryptography.X509Certificates;
 using Grpc.AspNetCore.Server;
 using Grpc.Net.Client;
 using Microsoft.AspNetCore.Builder;
@@ -15,34 +11,18 @@ using Microsoft.Extensions.Logging;
 
 namespace Distributed.Rpc.Tests.Hosting;
 
-/// <summary>The ways to reach a server.</summary>
-public enum Transport
-{
-    UnixSocket,
-    Tcp,
-    Tls,
-}
-
 /// <summary>A gRPC server of this process on Kestrel, and channels to it.</summary>
 internal sealed class RpcHost : IAsyncDisposable
 {
     private readonly WebApplication _application;
-    private readonly string? _socket;
-    private readonly X509Certificate2? _certificate;
-    private readonly string _address;
 
-    private RpcHost(WebApplication application, string? socket, X509Certificate2? certificate)
+    private RpcHost(WebApplication application, ServerAddress address)
     {
         _application = application;
-        _socket = socket;
-        _certificate = certificate;
-        _address = socket is not null
-            ? "http://localhost"
-            : application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
+        Address = address;
     }
 
-    /// <summary>Where the server listens; on a Unix socket a placeholder.</summary>
-    public Uri Address => new(_address);
+    public ServerAddress Address { get; }
 
     public CapturedLog Log => _application.Services.GetRequiredService<CapturedLog>();
 
@@ -60,8 +40,8 @@ internal sealed class RpcHost : IAsyncDisposable
         int port = 0)
     {
         var builder = WebApplication.CreateSlimBuilder();
-        var socket = transport == Transport.UnixSocket ? Path.Combine(Path.GetTempPath(), $"rpc-{Guid.NewGuid():N}.sock") : null;
-        var certificate = transport == Transport.Tls ? CreateCertificate() : null;
+        var socket = transport == Transport.UnixSocket ? ServerAddress.NewSocketPath() : null;
+        var certificate = transport == Transport.Tls ? TestCertificate.Value : null;
         builder.Logging.ClearProviders();
         builder.Logging.SetMinimumLevel(LogLevel.Debug);
         builder.Services.AddSingleton<CapturedLog>();
@@ -92,49 +72,12 @@ internal sealed class RpcHost : IAsyncDisposable
         var application = builder.Build();
         (map ?? (app => app.MapGrpcService<InteropService>()))(application);
         await application.StartAsync();
-        return new RpcHost(application, socket, certificate);
+        return new RpcHost(application, socket is not null
+            ? ServerAddress.OfUnixSocket(socket)
+            : new ServerAddress(new Uri(application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single())));
     }
 
-    public GrpcChannel CreateChannel(Action<GrpcChannelOptions>? configure = null)
-    {
-        var options = new GrpcChannelOptions { HttpHandler = CreateHandler(), DisposeHttpClient = true };
-        configure?.Invoke(options);
-        return GrpcChannel.ForAddress(Address, options);
-    }
-
-    /// <summary>An HTTP handler that reaches this server.</summary>
-    public SocketsHttpHandler CreateHandler()
-    {
-        var handler = new SocketsHttpHandler { EnableMultipleHttp2Connections = true, UseProxy = false };
-        if (_socket is not null)
-        {
-            handler.ConnectCallback = async (_, cancellationToken) =>
-            {
-                var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-                try
-                {
-                    await socket.ConnectAsync(new UnixDomainSocketEndPoint(_socket), cancellationToken);
-                    return new NetworkStream(socket, ownsSocket: true);
-                }
-                catch
-                {
-                    socket.Dispose();
-                    throw;
-                }
-            };
-        }
-
-        if (_certificate is not null)
-        {
-            handler.SslOptions = new SslClientAuthenticationOptions
-            {
-                RemoteCertificateValidationCallback = (_, presented, _, _) =>
-                    presented?.GetCertHashString(HashAlgorithmName.SHA256) == _certificate.GetCertHashString(HashAlgorithmName.SHA256),
-            };
-        }
-
-        return handler;
-    }
+    public GrpcChannel CreateChannel(Action<GrpcChannelOptions>? configure = null) => Address.CreateChannel(configure);
 
     /// <summary>Closes the listener and every connection, without waiting for the calls that run.</summary>
     public async Task StopAtOnceAsync()
@@ -148,18 +91,6 @@ internal sealed class RpcHost : IAsyncDisposable
     {
         await StopAtOnceAsync();
         await _application.DisposeAsync();
-        _certificate?.Dispose();
-        if (_socket is not null)
-        {
-            File.Delete(_socket);
-        }
-    }
-
-    private static X509Certificate2 CreateCertificate()
-    {
-        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var request = new CertificateRequest("CN=localhost", key, HashAlgorithmName.SHA256);
-        using var certificate = request.CreateSelfSigned(DateTimeOffset.UtcNow.AddMinutes(-5), DateTimeOffset.UtcNow.AddHours(1));
-        return X509CertificateLoader.LoadPkcs12(certificate.Export(X509ContentType.Pkcs12), null); // a key that SChannel accepts too
+        Address.Dispose();
     }
 }

@@ -246,7 +246,7 @@ public sealed class RawRequestTests
         return await client.SendAsync(request).DefaultTimeout();
     }
 
-    private static HttpClient Client(RpcHost host) => new(host.CreateHandler()) { BaseAddress = host.Address };
+    private static HttpClient Client(RpcHost host) => new(host.Address.CreateHandler()) { BaseAddress = host.Address.Uri };
 
     private static HttpRequestMessage Request(byte[] body, string path, string contentType) => new(HttpMethod.Post, path)
     {
