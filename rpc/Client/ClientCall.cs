@@ -1,4 +1,5 @@
 using System.IO.Pipelines;
+using System.Runtime.CompilerServices;
 using Grpc.Core;
 using Grpc.Wire;
 
@@ -79,7 +80,8 @@ internal sealed partial class ClientCall<TRequest, TResponse> : IDisposable
     }
 
     /// <summary>Hands a frame to the transport; ends when its bytes were copied and, where asked to flush, sent as far as the peer permits.</summary>
-    public async Task SendAsync(Stream body, PooledBuffer frame, bool flush)
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    public async ValueTask SendAsync(Stream body, PooledBuffer frame, bool flush)
     {
         try
         {
@@ -114,6 +116,8 @@ internal sealed partial class ClientCall<TRequest, TResponse> : IDisposable
     {
         var message = ReadOnlyMessageCoreAsync();
         _settled = message;
+        _ = message.ContinueWith( // marks a failure as seen: a caller that disposes the call need not await the response
+            static task => task.Exception, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously | TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
         return message;
     }
 
@@ -211,7 +215,7 @@ internal sealed partial class ClientCall<TRequest, TResponse> : IDisposable
     {
         try
         {
-            return SendAsync(body, Serialize(request), flush: false); // the end of the request flushes
+            return SendAsync(body, Serialize(request), flush: false).AsTask(); // the end of the request flushes
         }
         catch (RpcException failure)
         {

@@ -18,22 +18,10 @@ internal sealed class ResponseStreamReader<TRequest, TResponse>(ClientCall<TRequ
         _turn.Take();
         try
         {
-            return await MoveNextCoreAsync(cancellationToken);
-        }
-        finally
-        {
-            _turn.Release();
-        }
-    }
-
-    private async ValueTask<bool> MoveNextCoreAsync(CancellationToken cancellationToken)
-    {
-        using var cancellation = cancellationToken.UnsafeRegister(
-            static call => ((ClientCall<TRequest, TResponse>)call!).Cancel("the caller cancelled a read"), call);
-        _current = null;
-        if (await call.Response is { } reader && call.Ended is null)
-        {
-            try
+            using var cancellation = cancellationToken.UnsafeRegister(
+                static call => ((ClientCall<TRequest, TResponse>)call!).Cancel("the caller cancelled a read"), call);
+            _current = null;
+            if (await call.Response is { } reader && call.Ended is null)
             {
                 if (await reader.MoveNextAsync(call.Stop))
                 {
@@ -43,10 +31,14 @@ internal sealed class ResponseStreamReader<TRequest, TResponse>(ClientCall<TRequ
 
                 call.EndWithTrailers();
             }
-            catch (Exception failure)
-            {
-                call.Fail(failure);
-            }
+        }
+        catch (Exception failure)
+        {
+            call.Fail(failure);
+        }
+        finally
+        {
+            _turn.Release();
         }
 
         var end = call.Ended!; // a response without a reader has ended, and so has one that was read

@@ -51,15 +51,18 @@ public sealed partial class Metadata
 
         public override string ToString() => $"[Entry: key={Key}, value={_text ?? Convert.ToHexString(_bytes!)}]"; // one is always set
 
+        /// <summary>Whether a header of this name, in lower case, can be metadata.</summary>
+        internal static bool IsKey(string lower) => lower.Length > 0 && !lower.AsSpan().ContainsAnyExcept(KeyCharacters);
+
         internal bool HasKey(string key) => string.Equals(Key, key, StringComparison.OrdinalIgnoreCase);
 
         private static string Normalize(string key)
         {
             ArgumentException.ThrowIfNullOrEmpty(key);
             var lower = key.ToLowerInvariant();
-            return lower.AsSpan().ContainsAnyExcept(KeyCharacters)
-                ? throw new ArgumentException($"Metadata key '{key}' may hold only letters, digits, '-', '_' and '.'.", nameof(key))
-                : lower;
+            return IsKey(lower)
+                ? lower
+                : throw new ArgumentException($"Metadata key '{key}' may hold only letters, digits, '-', '_' and '.'.", nameof(key));
         }
     }
 }

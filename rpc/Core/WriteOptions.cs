@@ -4,9 +4,6 @@ namespace Grpc.Core;
 [Flags]
 public enum WriteFlags
 {
-    /// <summary>No flag is set: the message is sent at once.</summary>
-    None = 0,
-
     /// <summary>More messages follow soon: this one may wait in the buffer and leave together with them.</summary>
     BufferHint = 1,
 }
@@ -16,7 +13,7 @@ public class WriteOptions
 {
     public static readonly WriteOptions Default = new();
 
-    public WriteOptions(WriteFlags flags = WriteFlags.None) => Flags = flags;
+    public WriteOptions(WriteFlags flags = default) => Flags = flags;
 
     public WriteFlags Flags { get; }
 }

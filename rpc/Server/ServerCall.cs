@@ -79,6 +79,11 @@ internal sealed partial class ServerCall : ServerCallContext
         try
         {
             CheckRequest();
+            if (_response.IsClosed)
+            {
+                return Status.DefaultCancelled; // the deadline passed while the request was on its way
+            }
+
             await serve(this);
             return Status;
         }

@@ -3,6 +3,7 @@ using Grpc.Wire;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.AspNetCore.Routing.Patterns;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Grpc.AspNetCore.Server;
@@ -16,8 +17,6 @@ internal sealed class MappedServices
 /// <summary>Turns the methods of a service into endpoints.</summary>
 internal sealed class ServiceEndpoints
 {
-    private const string AnyMethod = "/{service}/{method}";
-
     private readonly IEndpointRouteBuilder _builder;
     private readonly MappedServices _services;
     private readonly ServerCallFactory _calls;
@@ -56,20 +55,23 @@ internal sealed class ServiceEndpoints
     /// <summary>One endpoint, behind all others, for the gRPC calls that fit none.</summary>
     private void MapUnimplemented()
     {
-        var endpoint = _builder.MapMethods(AnyMethod, [HttpMethods.Post], http =>
+        var pattern = RoutePatternFactory.Parse("/{service}/{method}", defaults: null, parameterPolicies: new { method = new IsGrpcConstraint() });
+        var endpoint = _builder.Map(pattern, http =>
         {
-            if (!GrpcProtocol.IsGrpc(http.Request.ContentType))
-            {
-                http.Response.StatusCode = StatusCodes.Status404NotFound; // not ours
-                return Task.CompletedTask;
-            }
-
-            var service = (string?)http.GetRouteValue("service") ?? "";
-            var known = _services.Names.Contains(service) ? "Method" : "Service";
+            var known = _services.Names.Contains((string?)http.GetRouteValue("service") ?? "") ? "Method" : "Service";
             var status = new Status(StatusCode.Unimplemented, $"{known} is unimplemented: {http.Request.Path}");
             return _calls.ServeAsync(http, http.Request.Path, _ => Task.FromException(new RpcException(status)));
         });
         endpoint.WithDisplayName("gRPC - unimplemented");
+        endpoint.WithMetadata(new HttpMethodMetadata([HttpMethods.Post]));
         endpoint.Add(builder => ((RouteEndpointBuilder)builder).Order = int.MaxValue);
+    }
+
+    /// <summary>Leaves the requests that are not gRPC to the rest of the application.</summary>
+    private sealed class IsGrpcConstraint : IRouteConstraint
+    {
+        public bool Match(
+            HttpContext? httpContext, IRouter? route, string routeKey, RouteValueDictionary values, RouteDirection routeDirection)
+            => GrpcProtocol.IsGrpc(httpContext?.Request.ContentType);
     }
 }

@@ -6,7 +6,7 @@ namespace Grpc.Wire;
 internal static class MetadataCoding
 {
     /// <summary>True for the headers that carry the call itself; they are neither shown as metadata nor accepted from it.</summary>
-    public static bool IsReserved(string key) => key.Length == 0 || key[0] == ':' || key switch
+    public static bool IsReserved(string key) => key switch
     {
         GrpcProtocol.ContentTypeHeader or "te" or "host" or "connection" or "transfer-encoding" or "content-length" or "accept-encoding"
             or GrpcProtocol.TimeoutHeader or GrpcProtocol.EncodingHeader or GrpcProtocol.AcceptEncodingHeader
@@ -22,9 +22,9 @@ internal static class MetadataCoding
     public static void Decode(Metadata target, string name, string value)
     {
         var key = name.ToLowerInvariant();
-        if (IsReserved(key))
+        if (IsReserved(key) || !Metadata.Entry.IsKey(key))
         {
-            return;
+            return; // HTTP allows more characters in names than gRPC; a proxy may add such a header
         }
 
         if (!key.EndsWith(Metadata.BinaryHeaderSuffix, StringComparison.Ordinal))

@@ -18,14 +18,14 @@ public sealed class MetadataTests
                 received = context.RequestHeaders;
                 await context.WriteResponseHeadersAsync([new("first", "1"), new("first-bin", [1, 2])]);
                 await responses.WriteAsync(new());
-                context.ResponseTrailers.Add("last-bin", []);
+                context.ResponseTrailers.Add("last-bin", [7]);
                 context.ResponseTrailers.Add("last", "text, with comma");
             },
         };
         await using var host = await RpcHost.StartAsync(transport, service.Map);
         using var channel = host.CreateChannel();
         byte[] everyByte = [.. Enumerable.Range(0, 256).Select(value => (byte)value)];
-        var headers = new Metadata { { "Plain", "v: 1" }, { "every-bin", everyByte }, { "two-bin", [1] }, { "two-bin", [2, 3] }, { "empty-bin", [] } };
+        var headers = new Metadata { { "Plain", "v: 1" }, { "every-bin", everyByte }, { "empty-bin", [] } };
         using var call = new TestService.TestServiceClient(channel).StreamingOutputCall(new(), headers);
 
         var first = await call.ResponseHeadersAsync.DefaultTimeout();
@@ -34,14 +34,13 @@ public sealed class MetadataTests
 
         Assert.Equal("v: 1", received!.GetValue("plain"));
         Assert.Equal<byte[]?>(everyByte, received.GetValueBytes("every-bin"));
-        Assert.Equal<byte[]>([[1], [2, 3]], received.GetAll("two-bin").Select(entry => entry.ValueBytes));
         Assert.Equal<byte[]?>([], received.GetValueBytes("empty-bin"));
         Assert.Null(received.Get("grpc-accept-encoding"));
         Assert.Null(received.Get("content-type"));
         Assert.Equal("1", first.GetValue("first"));
         Assert.Equal<byte[]?>([1, 2], first.GetValueBytes("first-bin"));
         Assert.Equal("text, with comma", call.GetTrailers().GetValue("last"));
-        Assert.Equal<byte[]?>([], call.GetTrailers().GetValueBytes("last-bin"));
+        Assert.Equal<byte[]?>([7], call.GetTrailers().GetValueBytes("last-bin"));
         Assert.Null(call.GetTrailers().Get("grpc-status"));
     }
 

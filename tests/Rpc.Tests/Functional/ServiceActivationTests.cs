@@ -62,16 +62,6 @@ public sealed class ServiceActivationTests
     }
 
     [Fact]
-    public void Map_TypeThatIsNoService_Throws()
-    {
-        var builder = WebApplication.CreateSlimBuilder();
-        builder.Services.AddGrpc();
-        var app = builder.Build();
-
-        Assert.Throws<InvalidOperationException>(() => app.MapGrpcService<Journal>());
-    }
-
-    [Fact]
     public void Map_WithoutAddGrpc_Throws()
         => Assert.Throws<InvalidOperationException>(() => WebApplication.CreateSlimBuilder().Build().MapGrpcService<InteropService>());
 

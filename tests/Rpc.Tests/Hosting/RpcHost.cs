@@ -31,12 +31,16 @@ internal sealed class RpcHost : IAsyncDisposable
     /// <param name="map">Maps its services; null maps the <see cref="InteropService"/>.</param>
     /// <param name="options">Its gRPC options.</param>
     /// <param name="services">Adds services that handlers depend on.</param>
+    /// <param name="configure">Sets limits of the web server.</param>
+    /// <param name="protocols">The versions of HTTP that it speaks.</param>
     /// <param name="port">The TCP port; 0 takes a free one.</param>
     public static async Task<RpcHost> StartAsync(
         Transport transport = Transport.Tcp,
         Action<WebApplication>? map = null,
         Action<GrpcServiceOptions>? options = null,
         Action<IServiceCollection>? services = null,
+        Action<KestrelServerOptions>? configure = null,
+        HttpProtocols protocols = HttpProtocols.Http2,
         int port = 0)
     {
         var builder = WebApplication.CreateSlimBuilder();
@@ -53,13 +57,14 @@ internal sealed class RpcHost : IAsyncDisposable
         {
             void Listen(ListenOptions endpoint)
             {
-                endpoint.Protocols = HttpProtocols.Http2;
+                endpoint.Protocols = protocols;
                 if (certificate is not null)
                 {
                     endpoint.UseHttps(certificate);
                 }
             }
 
+            configure?.Invoke(kestrel);
             if (socket is null)
             {
                 kestrel.Listen(IPAddress.Loopback, port, Listen);

@@ -140,6 +140,72 @@ public sealed class RawRequestTests
         Assert.Empty(host.Log.Errors);
     }
 
+    [Fact]
+    public async Task Deadline_WhileTheHandlerReads_EndsTheRead()
+    {
+        var read = new TaskCompletionSource<Exception?>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var service = new ScriptedService
+        {
+            ClientStream = async (requests, _) =>
+            {
+                read.SetResult(await Record.ExceptionAsync(() => requests.MoveNext()));
+                return new StreamingInputCallResponse();
+            },
+        };
+        await using var host = await RpcHost.StartAsync(map: service.Map);
+        using var client = Client(host);
+        using var request = Request([], "/grpc.testing.TestService/StreamingInputCall", "application/grpc");
+        using var body = new EndlessContent();
+        request.Content = body;
+        request.Headers.TryAddWithoutValidation("grpc-timeout", "100m");
+
+        using var response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead).DefaultTimeout();
+
+        Assert.Equal(StatusCode.DeadlineExceeded, StatusOf(response));
+        Assert.IsAssignableFrom<OperationCanceledException>(await read.Task.DefaultTimeout());
+        Assert.Empty(host.Log.Errors);
+    }
+
+    [Fact]
+    public async Task Deadline_WithinAWrite_ResetsTheStream()
+    {
+        var write = new TaskCompletionSource<Exception?>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var service = new ScriptedService
+        {
+            ServerStream = async (_, responses, _) => write.SetResult(await Record.ExceptionAsync(async () =>
+            {
+                while (true)
+                {
+                    await responses.WriteAsync(new() { Payload = new() { Body = RpcAssert.Zeros(1_000_000) } }); // until the client's window is full
+                }
+            })),
+        };
+        await using var host = await RpcHost.StartAsync(map: service.Map);
+        using var client = Client(host);
+        using var request = Request(MessageReaderTests.Frame([]), "/grpc.testing.TestService/StreamingOutputCall", "application/grpc");
+        request.Headers.TryAddWithoutValidation("grpc-timeout", "300m");
+
+        using var response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead).DefaultTimeout();
+
+        Assert.NotNull(await write.Task.DefaultTimeout());
+        await Assert.ThrowsAnyAsync<Exception>(() => response.Content.ReadAsByteArrayAsync().DefaultTimeout());
+        Assert.Empty(host.Log.Errors);
+    }
+
+    [Fact]
+    public async Task Request_OverHttp1_IsAskedToUpgrade()
+    {
+        await using var host = await RpcHost.StartAsync(protocols: Microsoft.AspNetCore.Server.Kestrel.Core.HttpProtocols.Http1);
+        using var client = Client(host);
+        using var request = Request(MessageReaderTests.Frame([]), Unary, "application/grpc");
+        request.Version = HttpVersion.Version11;
+
+        using var response = await client.SendAsync(request).DefaultTimeout();
+
+        Assert.Equal(HttpStatusCode.UpgradeRequired, response.StatusCode);
+        Assert.Equal("HTTP/2", response.Headers.Upgrade.ToString());
+    }
+
     [Theory]
     [InlineData("application/json", HttpStatusCode.UnsupportedMediaType)]
     [InlineData("application/grpc-web", HttpStatusCode.UnsupportedMediaType)]
@@ -254,6 +320,27 @@ public sealed class RawRequestTests
         VersionPolicy = HttpVersionPolicy.RequestVersionExact,
         Content = new ByteArrayContent(body) { Headers = { ContentType = new MediaTypeHeaderValue(contentType) } },
     };
+
+    /// <summary>A body that begins and never ends.</summary>
+    private sealed class EndlessContent : HttpContent
+    {
+        public EndlessContent() => Headers.ContentType = new MediaTypeHeaderValue("application/grpc");
+
+        protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
+        {
+            await stream.FlushAsync(cancellationToken);
+            await Task.Delay(Timeout.Infinite, cancellationToken);
+        }
+
+        protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context)
+            => SerializeToStreamAsync(stream, context, CancellationToken.None);
+
+        protected override bool TryComputeLength(out long length)
+        {
+            length = 0;
+            return false;
+        }
+    }
 
     private static StatusCode StatusOf(HttpResponseMessage response)
     {

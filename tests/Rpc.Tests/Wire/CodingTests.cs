@@ -115,6 +115,20 @@ public sealed class CodingTests
     }
 
     [Theory]
+    [InlineData("grpc-status")]
+    [InlineData("Content-Type")]
+    [InlineData(":path")]
+    [InlineData("x!y")]
+    public void Metadata_HeadersThatAreNone_AreLeftOut(string name)
+    {
+        var decoded = new Metadata();
+
+        MetadataCoding.Decode(decoded, name, "value");
+
+        Assert.Empty(decoded);
+    }
+
+    [Theory]
     [InlineData("k", "line\nbreak")]
     [InlineData("k", "naïve")]
     [InlineData("te", "trailers")]
