@@ -135,7 +135,7 @@ public sealed class StreamContractTests
     }
 
     [Fact]
-    public async Task BufferHint_OnAWrite_KeepsTheMessageForTheNextFlush()
+    public async Task BufferHint_OnAWrite_SendsTheMessageWithTheNext()
     {
         await using var host = await RpcHost.StartAsync();
         using var channel = host.CreateChannel();
