@@ -143,7 +143,14 @@ internal sealed partial class ServerCall : ServerCallContext
         _reading.TryClose();
         if (_reading.IsTaken)
         {
-            HttpContext.Request.BodyReader.CancelPendingRead();
+            try
+            {
+                HttpContext.Request.BodyReader.CancelPendingRead();
+            }
+            catch (Exception)
+            {
+                // Kestrel throws the reason for which the client's stream ended; for the same reason the read ends by itself.
+            }
         }
 
         return _reading.WhenIdle();
