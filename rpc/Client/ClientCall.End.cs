@@ -38,7 +38,20 @@ internal sealed partial class ClientCall<TRequest, TResponse>
     /// <summary>Ends the call because of an exception.</summary>
     public void Fail(Exception failure) => End(Describe(failure), Metadata.Empty);
 
-    public void Cancel(string reason) => End(Local(StatusCode.Cancelled, reason, null), Metadata.Empty);
+    public void Cancel(string reason)
+    {
+        if (Ended is null)
+        {
+            End(Local(StatusCode.Cancelled, reason, null), Metadata.Empty);
+        }
+    }
+
+    /// <summary>A new exception for each one who asks, since each has a stack of its own. Its text names the method and the address.</summary>
+    public RpcException ToException(CallEnd end)
+    {
+        var text = end.Status.ToString();
+        return new RpcException(end.Status, end.Trailers, text.Contains(Description, StringComparison.Ordinal) ? text : $"{text} from {Description}");
+    }
 
     public Status GetStatus() => Running(Ended).Status;
 
@@ -47,7 +60,7 @@ internal sealed partial class ClientCall<TRequest, TResponse>
     /// <summary>Cancels the call where it still runs.</summary>
     public void Dispose() => Cancel("the caller disposed the call");
 
-    private string Description => $"{_method.FullName} at {_channel.Address.GetLeftPart(UriPartial.Authority)}";
+    private string Description => $"{_method.FullName} at {_channel.AddressText}";
 
     private static CallEnd Running(CallEnd? end)
         => end ?? throw new InvalidOperationException("The call still runs: read its response to the end before its status and trailers.");
@@ -73,14 +86,14 @@ internal sealed partial class ClientCall<TRequest, TResponse>
 
     private void End(Status status, Metadata trailers)
     {
-        var end = new CallEnd(status, trailers, Description);
+        var end = new CallEnd(status, trailers);
         if (Interlocked.CompareExchange(ref _end, end, null) is not null)
         {
             return;
         }
 
         ReleaseRegistrations();
-        if (_headers.TrySetException(end.ToException()))
+        if (!_headers.Task.IsCompleted && _headers.TrySetException(ToException(end)))
         {
             _ = _headers.Task.Exception; // marks it as seen: most callers do not ask for the headers
         }

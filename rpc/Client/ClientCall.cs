@@ -21,7 +21,7 @@ internal sealed partial class ClientCall<TRequest, TResponse> : IDisposable
     private readonly CallOptions _options;
     private readonly MessageWriter<TRequest> _messages;
     private readonly TaskCompletionSource<Metadata> _headers = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private StreamContent? _requestBody;
+    private MessageStreamContent? _requestBody;
     private Task _settled = Task.CompletedTask; // ends when the status is known, or a reader of messages is needed to know it
     private HttpResponseMessage? _response;
 
@@ -36,10 +36,7 @@ internal sealed partial class ClientCall<TRequest, TResponse> : IDisposable
         _method = method;
         _options = options;
         _messages = new MessageWriter<TRequest>(method.RequestMarshaller.ContextualSerializer, channel.MaxSendMessageSize);
-        ResponseStream = new ResponseStreamReader<TRequest, TResponse>(this);
     }
-
-    public ResponseStreamReader<TRequest, TResponse> ResponseStream { get; }
 
     public Task<Metadata> ResponseHeaders => _headers.Task;
 
@@ -56,7 +53,7 @@ internal sealed partial class ClientCall<TRequest, TResponse> : IDisposable
     /// <summary>Sends the call and leaves the request open.</summary>
     public RequestStreamWriter<TRequest, TResponse> StartStream()
     {
-        _requestBody = new StreamContent();
+        _requestBody = new MessageStreamContent();
         Begin(_requestBody);
         return new RequestStreamWriter<TRequest, TResponse>(this, _requestBody) { WriteOptions = _options.WriteOptions };
     }
@@ -75,7 +72,7 @@ internal sealed partial class ClientCall<TRequest, TResponse> : IDisposable
         {
             frame.Clear();
             var status = failure is RpcException ? Describe(failure) : Local(StatusCode.Internal, $"the message cannot be written: {failure.Message}", failure);
-            throw new CallEnd(status, Metadata.Empty, Description).ToException();
+            throw ToException(new CallEnd(status, Metadata.Empty));
         }
     }
 
@@ -108,7 +105,7 @@ internal sealed partial class ClientCall<TRequest, TResponse> : IDisposable
         var status = failure is OperationCanceledException
             ? Local(StatusCode.Cancelled, "the server has ended the call; its status follows the messages of the response stream", failure)
             : Describe(failure);
-        return (Ended ?? new CallEnd(status, Metadata.Empty, Description)).ToException();
+        return ToException(Ended ?? new CallEnd(status, Metadata.Empty));
     }
 
     /// <summary>Reads the response of a call that has exactly one.</summary>
@@ -208,7 +205,7 @@ internal sealed partial class ClientCall<TRequest, TResponse> : IDisposable
         }
 
         var end = Ended!; // a response without a reader has ended, and so has one that was read
-        return end.Status.StatusCode == StatusCode.OK ? message! : throw end.ToException();
+        return end.Status.StatusCode == StatusCode.OK ? message! : throw ToException(end);
     }
 
     private Task SendOnlyMessageAsync(Stream body, TRequest request)

@@ -15,7 +15,8 @@ public sealed class GrpcChannel : ChannelBase, IDisposable
     private GrpcChannel(Uri address, GrpcChannelOptions options)
         : base(address.Authority)
     {
-        Address = new Uri(address.GetLeftPart(UriPartial.Authority));
+        AddressText = address.GetLeftPart(UriPartial.Authority);
+        Address = new Uri(AddressText);
         MaxSendMessageSize = options.MaxSendMessageSize;
         MaxReceiveMessageSize = options.MaxReceiveMessageSize;
         _ownsHandler = options.HttpHandler is null || options.DisposeHttpClient;
@@ -24,6 +25,9 @@ public sealed class GrpcChannel : ChannelBase, IDisposable
     }
 
     internal Uri Address { get; }
+
+    /// <summary>The address without a path, for errors.</summary>
+    internal string AddressText { get; }
 
     internal HttpMessageInvoker Transport { get; }
 

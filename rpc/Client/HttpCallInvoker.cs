@@ -27,7 +27,7 @@ internal sealed class HttpCallInvoker(GrpcChannel channel) : CallInvoker
         var call = Create(method, options);
         call.Start(request);
         return new AsyncServerStreamingCall<TResponse>(
-            call.ResponseStream, call.ResponseHeaders, call.GetStatus, call.GetTrailers, call.Dispose);
+            new ResponseStreamReader<TRequest, TResponse>(call), call.ResponseHeaders, call.GetStatus, call.GetTrailers, call.Dispose);
     }
 
     public override AsyncClientStreamingCall<TRequest, TResponse> AsyncClientStreamingCall<TRequest, TResponse>(
@@ -45,7 +45,7 @@ internal sealed class HttpCallInvoker(GrpcChannel channel) : CallInvoker
         var call = Create(method, options);
         var requestStream = call.StartStream();
         return new AsyncDuplexStreamingCall<TRequest, TResponse>(
-            requestStream, call.ResponseStream, call.ResponseHeaders, call.GetStatus, call.GetTrailers, call.Dispose);
+            requestStream, new ResponseStreamReader<TRequest, TResponse>(call), call.ResponseHeaders, call.GetStatus, call.GetTrailers, call.Dispose);
     }
 
     private ClientCall<TRequest, TResponse> Create<TRequest, TResponse>(Method<TRequest, TResponse> method, CallOptions options)

@@ -4,7 +4,7 @@ using Grpc.Wire;
 namespace Grpc.Net.Client;
 
 /// <summary>The request stream of a call.</summary>
-internal sealed class RequestStreamWriter<TRequest, TResponse>(ClientCall<TRequest, TResponse> call, StreamContent body)
+internal sealed class RequestStreamWriter<TRequest, TResponse>(ClientCall<TRequest, TResponse> call, MessageStreamContent body)
     : IClientStreamWriter<TRequest>
     where TRequest : class
     where TResponse : class

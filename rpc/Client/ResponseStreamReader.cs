@@ -42,6 +42,6 @@ internal sealed class ResponseStreamReader<TRequest, TResponse>(ClientCall<TRequ
         }
 
         var end = call.Ended!; // a response without a reader has ended, and so has one that was read
-        return end.Status.StatusCode == StatusCode.OK ? false : throw end.ToException();
+        return end.Status.StatusCode == StatusCode.OK ? false : throw call.ToException(end);
     }
 }

@@ -31,7 +31,7 @@ internal sealed partial class ServerCall
 
     public override Metadata ResponseTrailers => _trailers ??= [];
 
-    public override Status Status { get; set; }
+    public override Status Status { get; set; } = Status.DefaultSuccess;
 
     public override WriteOptions? WriteOptions { get; set; }
 

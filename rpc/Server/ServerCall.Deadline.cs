@@ -49,7 +49,7 @@ internal sealed partial class ServerCall
             _cancellation.Dispose();
         }
 
-        /// <summary>Runs from the timer, where an exception would end the process: it throws nothing.</summary>
+        /// <summary>Runs from the timer, where nobody would see an exception: it throws nothing.</summary>
         private async Task PassAsync()
         {
             if (!_call._response.TryClose())
@@ -57,20 +57,22 @@ internal sealed partial class ServerCall
                 return; // the handler returned in this moment
             }
 
+            ServerLog.DeadlinePassed(_call._logger, _call.Method, _call.Peer);
+            await TryAsync(() => _call._response.SendStatusNowAsync(new Status(StatusCode.DeadlineExceeded, "The deadline has passed.")));
+            await TryAsync(_cancellation.CancelAsync); // runs what the handler registered, which may throw
+            await TryAsync(_call.StopReadingAsync);
+            _answered.TrySetResult();
+        }
+
+        private async Task TryAsync(Func<Task> step)
+        {
             try
             {
-                ServerLog.DeadlinePassed(_call._logger, _call.Method, _call.Peer);
-                await _call._response.SendStatusNowAsync(new Status(StatusCode.DeadlineExceeded, "The deadline has passed."));
-                await _cancellation.CancelAsync(); // runs what the handler registered, which may throw
+                await step();
             }
             catch (Exception failure)
             {
                 ServerLog.DeadlineFailed(_call._logger, _call.Method, _call.Peer, failure);
-            }
-            finally
-            {
-                await _call.StopReadingAsync();
-                _answered.TrySetResult();
             }
         }
     }

@@ -90,11 +90,7 @@ internal sealed partial class ServerCall : ServerCallContext
         catch (RpcException failure)
         {
             ServerLog.CallFailed(_logger, Method, Peer, failure.StatusCode, failure.Status.Detail);
-            foreach (var entry in failure.Trailers)
-            {
-                ResponseTrailers.Add(entry);
-            }
-
+            AddTrailers(failure.Trailers);
             return failure.Status;
         }
         catch (Exception failure) when (
@@ -109,6 +105,19 @@ internal sealed partial class ServerCall : ServerCallContext
             ServerLog.HandlerFailed(_logger, Method, Peer, failure);
             var detail = _options.EnableDetailedErrors == true ? $" {failure.GetType().Name}: {failure.Message}" : "";
             return new Status(StatusCode.Unknown, $"Exception was thrown by handler.{detail}", failure);
+        }
+    }
+
+    private void AddTrailers(Metadata trailers)
+    {
+        if (ReferenceEquals(trailers, _trailers))
+        {
+            return; // a handler may throw with its own ResponseTrailers
+        }
+
+        foreach (var entry in trailers)
+        {
+            ResponseTrailers.Add(entry);
         }
     }
 
@@ -143,7 +152,14 @@ internal sealed partial class ServerCall : ServerCallContext
         _reading.TryClose();
         if (_reading.IsTaken)
         {
-            HttpContext.Request.BodyReader.CancelPendingRead();
+            try
+            {
+                HttpContext.Request.BodyReader.CancelPendingRead();
+            }
+            catch (Exception)
+            {
+                // Kestrel throws the reason for which the client's stream ended; for the same reason the read ends by itself.
+            }
         }
 
         return _reading.WhenIdle();

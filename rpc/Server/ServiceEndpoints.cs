@@ -8,12 +8,6 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace Grpc.AspNetCore.Server;
 
-/// <summary>The names of the mapped services: a call to one of them that reaches no method asks for a method that does not exist.</summary>
-internal sealed class MappedServices
-{
-    public HashSet<string> Names { get; } = new(StringComparer.Ordinal);
-}
-
 /// <summary>Turns the methods of a service into endpoints.</summary>
 internal sealed class ServiceEndpoints
 {

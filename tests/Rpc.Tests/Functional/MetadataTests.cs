@@ -78,7 +78,10 @@ public sealed class MetadataTests
         };
         await using var host = await RpcHost.StartAsync(map: service.Map);
         using var channel = host.CreateChannel();
-        using var call = new TestService.TestServiceClient(channel).FullDuplexCall();
+        var client = new TestService.TestServiceClient(channel);
+        await RpcAssert.FailsAsync(StatusCode.Unimplemented, client.EmptyCallAsync(new()).ResponseAsync);
+        await Task.Delay(100); // the traffic of a new connection ends, which would take along what was not flushed
+        using var call = client.FullDuplexCall();
 
         Assert.Equal("yes", (await call.ResponseHeadersAsync.DefaultTimeout()).GetValue("ready"));
 

@@ -27,6 +27,25 @@ public sealed class StatusTests
     }
 
     [Fact]
+    public async Task Handler_ThrowsWithItsOwnTrailers_CallerGetsThemOnce()
+    {
+        var service = new ScriptedService
+        {
+            Unary = (_, context) =>
+            {
+                context.ResponseTrailers.Add("reason", "because");
+                throw new RpcException(new Status(StatusCode.Aborted, ""), context.ResponseTrailers);
+            },
+        };
+        await using var host = await RpcHost.StartAsync(map: service.Map);
+        using var channel = host.CreateChannel();
+
+        var failure = await RpcAssert.FailsAsync(StatusCode.Aborted, new TestService.TestServiceClient(channel).UnaryCallAsync(new()).ResponseAsync);
+
+        Assert.Single(failure.Trailers.GetAll("reason"));
+    }
+
+    [Fact]
     public async Task Handler_ThrowsWithinAStream_MessagesArriveBeforeTheStatus()
     {
         var service = new ScriptedService

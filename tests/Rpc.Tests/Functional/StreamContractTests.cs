@@ -88,33 +88,6 @@ public sealed class StreamContractTests
     }
 
     [Fact]
-    public async Task Handler_LeavesAReadBehind_NextCallsOfTheConnectionWork()
-    {
-        Task<bool>? forgotten = null;
-        var service = new ScriptedService
-        {
-            Duplex = (requests, _, _) =>
-            {
-                forgotten = requests.MoveNext();
-                return Task.CompletedTask;
-            },
-            Unary = (request, _) => Task.FromResult(new SimpleResponse { Payload = request.Payload }),
-        };
-        await using var host = await RpcHost.StartAsync(map: service.Map);
-        using var channel = host.CreateChannel();
-        var client = new TestService.TestServiceClient(channel);
-
-        for (var i = 0; i < 20; i++)
-        {
-            using var call = client.FullDuplexCall();
-            Assert.False(await call.ResponseStream.MoveNext().DefaultTimeout());
-            await Record.ExceptionAsync(() => forgotten!).DefaultTimeout();
-            var echo = await client.UnaryCallAsync(new() { Payload = new() { Type = i } }).ResponseAsync.DefaultTimeout();
-            Assert.Equal(i, echo.Payload.Type);
-        }
-    }
-
-    [Fact]
     public async Task Handler_WritesAfterItReturned_IsRefused()
     {
         IServerStreamWriter<StreamingOutputCallResponse>? kept = null;

@@ -18,6 +18,15 @@ internal sealed class CapturedLog : ILoggerProvider
         .Where(entry => entry.Level >= LogLevel.Error && entry.Category != OfficialCalls)
         .Select(entry => $"{entry.Category}: {entry.Text} {entry.Exception}");
 
+    /// <summary>Waits until something with this text was logged.</summary>
+    public async Task WaitForAsync(string text)
+    {
+        while (!_entries.Any(entry => entry.Text.Contains(text, StringComparison.Ordinal)))
+        {
+            await Task.Delay(10);
+        }
+    }
+
     public ILogger CreateLogger(string categoryName) => new Logger(_entries, categoryName);
 
     public void Dispose()

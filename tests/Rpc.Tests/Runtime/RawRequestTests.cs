@@ -167,6 +167,47 @@ public sealed class RawRequestTests
     }
 
     [Fact]
+    public async Task Deadline_ClientHasGoneWithinARead_EndsTheRequest()
+    {
+        using var reading = new SemaphoreSlim(0);
+        using var goOn = new ManualResetEventSlim();
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var slow = Marshallers.Create(message => message, bytes =>
+        {
+            reading.Release();
+            goOn.Wait();
+            return bytes;
+        });
+        var method = new Method<byte[], byte[]>(MethodType.DuplexStreaming, "Raw", "Slow", slow, slow);
+        var definition = ServerServiceDefinition.CreateBuilder().AddMethod(method, (requests, _, _) => requests.MoveNext()).Build();
+        await using var host = await RpcHost.StartAsync(map: app =>
+        {
+            app.Use(async (_, next) =>
+            {
+                await next();
+                ended.TrySetResult();
+            });
+            app.MapGrpcService(definition);
+        });
+        using var client = Client(host);
+        using var request = Request([], "/Raw/Slow", "application/grpc");
+        using var body = new EndlessContent(MessageReaderTests.Frame([1]));
+        request.Content = body;
+        request.Headers.TryAddWithoutValidation("grpc-timeout", "1500m");
+        using var cancellation = new CancellationTokenSource();
+        var send = client.SendAsync(request, cancellation.Token);
+
+        await reading.WaitAsync().DefaultTimeout();
+        await cancellation.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => send.DefaultTimeout());
+        await host.Log.WaitForAsync("passed its deadline").DefaultTimeout();
+        goOn.Set();
+
+        await ended.Task.DefaultTimeout();
+        Assert.Empty(host.Log.Errors);
+    }
+
+    [Fact]
     public async Task Deadline_WithinAWrite_ResetsTheStream()
     {
         var write = new TaskCompletionSource<Exception?>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -324,10 +365,17 @@ public sealed class RawRequestTests
     /// <summary>A body that begins and never ends.</summary>
     private sealed class EndlessContent : HttpContent
     {
-        public EndlessContent() => Headers.ContentType = new MediaTypeHeaderValue("application/grpc");
+        private readonly byte[] _beginning;
+
+        public EndlessContent(params byte[] beginning)
+        {
+            _beginning = beginning;
+            Headers.ContentType = new MediaTypeHeaderValue("application/grpc");
+        }
 
         protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
         {
+            await stream.WriteAsync(_beginning, cancellationToken);
             await stream.FlushAsync(cancellationToken);
             await Task.Delay(Timeout.Infinite, cancellationToken);
         }

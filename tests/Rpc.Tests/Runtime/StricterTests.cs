@@ -185,6 +185,44 @@ public sealed class StricterTests
     }
 
     [Fact]
+    public async Task Handler_LeavesAReadBehind_NextCallsOfTheConnectionWork()
+    {
+        Task<bool>? forgotten = null;
+        var endedWithTheCall = true;
+        var service = new ScriptedService
+        {
+            Duplex = (requests, _, _) =>
+            {
+                forgotten = requests.MoveNext();
+                return Task.CompletedTask;
+            },
+            Unary = (request, _) => Task.FromResult(new SimpleResponse { Payload = request.Payload }),
+        };
+        await using var host = await RpcHost.StartAsync(map: app =>
+        {
+            app.Use(async (_, next) =>
+            {
+                await next();
+                endedWithTheCall &= forgotten?.IsCompleted != false; // from here on the web server uses the body for another request
+            });
+            service.Map(app);
+        });
+        using var channel = host.CreateChannel();
+        var client = new TestService.TestServiceClient(channel);
+
+        for (var i = 0; i < 20; i++)
+        {
+            using var call = client.FullDuplexCall();
+            Assert.False(await call.ResponseStream.MoveNext().DefaultTimeout());
+            await Record.ExceptionAsync(() => forgotten!).DefaultTimeout();
+            var echo = await client.UnaryCallAsync(new() { Payload = new() { Type = i } }).ResponseAsync.DefaultTimeout();
+            Assert.Equal(i, echo.Payload.Type);
+        }
+
+        Assert.True(endedWithTheCall);
+    }
+
+    [Fact]
     public void Map_TypeThatIsNoService_Throws()
     {
         var builder = WebApplication.CreateSlimBuilder();

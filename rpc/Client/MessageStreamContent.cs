@@ -2,21 +2,8 @@ using System.Net;
 
 namespace Grpc.Net.Client;
 
-/// <summary>The body of a request with one message, serialized whenever the HTTP handler asks for it: again where it retries.</summary>
-/// <param name="send">Writes the message into the body.</param>
-internal sealed class MessageContent(Func<Stream, Task> send) : HttpContent
-{
-    protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => send(stream);
-
-    protected override bool TryComputeLength(out long length)
-    {
-        length = 0;
-        return false;
-    }
-}
-
 /// <summary>The body of a request with a stream of messages: it stays open, for others to write into, until it is completed.</summary>
-internal sealed class StreamContent : HttpContent
+internal sealed class MessageStreamContent : HttpContent
 {
     private readonly TaskCompletionSource<Stream> _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _completed = new(TaskCreationOptions.RunContinuationsAsynchronously);
