@@ -19,9 +19,7 @@ internal sealed class JobDirectory : IDisposable
     /// <summary>A socket's path may have 104 bytes on macOS and 108 on Linux, with its terminating zero; this leaves some room.</summary>
     public const int MaxSocketPathByteCount = 90;
 
-    /// <summary>How the names of the files end whose locks say what is in use.</summary>
-    public const string LockSuffix = ".lock";
-
+    private const string LockSuffix = ".lock";
     private const int NameLength = 12;
     private const string LongestSocketName = "/r000.sock";
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;

@@ -45,7 +45,7 @@ internal static unsafe class PosixSpawn
     {
         var actions = stackalloc byte[ActionsByteCount];
         var attributes = stackalloc byte[AttributesByteCount];
-        var signals = stackalloc byte[Libc.SignalSetByteCount];
+        var signals = stackalloc ulong[Libc.SignalSetByteCount / sizeof(ulong)]; // zeroed
         using var argumentBlock = new StringBlock(arguments);
         using var environmentBlock = new StringBlock(environment);
         Libc.InitActions(actions);
@@ -57,10 +57,9 @@ internal static unsafe class PosixSpawn
             Connect(actions, error, 2);
             Libc.SetFlags(attributes, (short)((ownSession ? NewSession : NewGroup) | DefaultSignals | SignalMask | CloseByDefault));
             Libc.SetGroup(attributes, 0);
-            Signals.FillDefaults(signals);
-            Libc.SetDefaultSignals(attributes, signals);
-            Libc.EmptySignalSet(signals);
             Libc.SetSignalMask(attributes, signals);
+            *signals = Signals.Defaults();
+            Libc.SetDefaultSignals(attributes, signals);
 
             var failure = Libc.Spawn(out var id, path, actions, attributes, argumentBlock.Pointers, environmentBlock.Pointers);
             return failure == 0 ? id : throw Explain(failure);

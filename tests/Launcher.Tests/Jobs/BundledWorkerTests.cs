@@ -82,7 +82,7 @@ public sealed class BundledWorkerTests : IClassFixture<BundledWorkerTests.Copy>,
     [UnixFact]
     public async Task Envelope_ReachesEachRankOverStdin_AndItsSecretNobodyElse()
     {
-        _copy.Worker(NoPreflight + "read envelope; echo \"$envelope\" >\"envelope$RANK\"; tr '\\0' '\\n' </proc/$$/environ >\"environment$RANK\"; ps -o args= -p $$ >>\"environment$RANK\"");
+        _copy.Worker(NoPreflight + "IFS= read -r envelope; printf '%s\\n' \"$envelope\" >\"envelope$RANK\"; tr '\\0' '\\n' </proc/$$/environ >\"environment$RANK\"; ps -o args= -p $$ >>\"environment$RANK\"");
         var result = await _distrun.Run("--nproc-per-node", "2", "worker", "x");
         Assert.Equal(0, result.ExitCode);
         var envelopes = Enumerable.Range(0, 2)

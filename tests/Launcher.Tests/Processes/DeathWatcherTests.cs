@@ -33,7 +33,7 @@ public sealed class DeathWatcherTests : IDisposable
         });
         var sleepers = Enumerable.Range(0, 10).Select(_ => Sleeper()).ToArray();
         var order = new List<int>();
-        var all = new TaskCompletionSource();
+        var all = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         foreach (var sleeper in sleepers)
         {
             watcher.Watch(sleeper, (_, _) =>
@@ -50,13 +50,19 @@ public sealed class DeathWatcherTests : IDisposable
         Assert.True(busy.Wait(TimeSpan.FromSeconds(10)));
         var shuffled = sleepers.ToArray();
         new Random(7).Shuffle(shuffled);
-        foreach (var sleeper in shuffled)
+        try
         {
-            sleeper.Signal(Signals.Kill);
-            await Posix.WaitUntilGone(sleeper.Id).DefaultTimeout();
+            foreach (var sleeper in shuffled)
+            {
+                sleeper.Signal(Signals.Kill);
+                await Posix.WaitUntilGone(sleeper.Id).DefaultTimeout();
+            }
+        }
+        finally
+        {
+            proceed.Set();
         }
 
-        proceed.Set();
         await all.Task.DefaultTimeout();
         Assert.Equal(shuffled.Select(sleeper => sleeper.Id), order);
     }
@@ -69,7 +75,7 @@ public sealed class DeathWatcherTests : IDisposable
     public async Task Watch_EitherWatcher_TellsTheEnd(bool threads, string script, int exitCode, int signal)
     {
         using var watcher = threads ? new ThreadDeathWatcher() : DeathWatcher.Create();
-        var ended = new TaskCompletionSource<ChildEnd>();
+        var ended = new TaskCompletionSource<ChildEnd>(TaskCreationOptions.RunContinuationsAsynchronously);
         watcher.Watch(Start(script), (end, _) => ended.SetResult(end));
         Assert.Equal(new ChildEnd(exitCode, signal), await ended.Task.DefaultTimeout());
     }
@@ -80,7 +86,7 @@ public sealed class DeathWatcherTests : IDisposable
         using var watcher = PidfdDeathWatcher.TryCreate()!;
         var child = Start("exit 3");
         await Posix.WaitUntilGone(child.Id).DefaultTimeout();
-        var ended = new TaskCompletionSource<ChildEnd>();
+        var ended = new TaskCompletionSource<ChildEnd>(TaskCreationOptions.RunContinuationsAsynchronously);
         watcher.Watch(child, (end, _) => ended.SetResult(end));
         Assert.Equal(3, (await ended.Task.DefaultTimeout()).ExitCode);
     }
