@@ -1,1 +1,78 @@
-return 0;
+using System.Diagnostics;
+using System.Globalization;
+using Distributed.Collectives.Launching;
+using Distributed.Worker.Options;
+using Distributed.Worker.Running;
+
+namespace Distributed.Worker;
+
+/// <summary>The entry of a ranked process.</summary>
+internal static class Program
+{
+    public static int Main(string[] arguments)
+    {
+        var started = Stopwatch.GetTimestamp();
+        string? errorFile = null;
+        try
+        {
+            var line = CommandLine.Parse(arguments);
+            if (Environment.GetEnvironmentVariable("DISTRUN_PREFLIGHT") == "1")
+            {
+                Preflight(line);
+            }
+            else
+            {
+                var environment = RankEnvironment.FromProcess();
+                errorFile = environment.ErrorFile;
+                Run(line, environment, started);
+            }
+
+            return ExitCodes.Success;
+        }
+        catch (Exception exception)
+        {
+            return Failure.Report(exception, errorFile);
+        }
+    }
+
+    // Says all that is wrong with the input before any rank is started; reads neither standard input nor weights.
+    private static void Preflight(CommandLine line)
+    {
+        if (line.PrintHelp is not null)
+        {
+            return;
+        }
+
+        if (line.Command == OptionCatalog.Tokenize)
+        {
+            _ = TokenizeCommand.Create(line);
+            return;
+        }
+
+        var given = Environment.GetEnvironmentVariable("WORLD_SIZE");
+        var worldSize = int.TryParse(given, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 1;
+        GenerationCommand.Prepare(line, worldSize).Preparation.Dispose();
+    }
+
+    private static void Run(CommandLine line, RankEnvironment environment, long started)
+    {
+        var link = LauncherLink.Attach(environment);
+        var isFirst = environment.Rank == 0;
+        if (line.PrintHelp is { } printHelp)
+        {
+            if (isFirst)
+            {
+                printHelp();
+            }
+        }
+        else if (line.Command != OptionCatalog.Tokenize)
+        {
+            new RankProcess(environment, link, started).Run(line);
+        }
+        else if (isFirst)
+        {
+            using var output = Console.OpenStandardOutput();
+            TokenizeCommand.Create(line).Run(link.UserInput, output);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+namespace Distributed.Engine.Kernels;
+
+/// <summary>One token and the query heads that share one key-value head.</summary>
+internal unsafe struct AttentionOperands
+{
+    /// <summary>[head, PaddedDimension], zero beyond the head's own width.</summary>
+    public float* Queries;
+
+    /// <summary>[position, PaddedDimension], zero beyond the head's own width.</summary>
+    public float* Keys;
+
+    /// <summary>[position, PaddedDimension], zero beyond the head's own width.</summary>
+    public float* Values;
+
+    /// <summary>[head, HeadDimension]</summary>
+    public float* Output;
+
+    /// <summary>[<see cref="AttentionKernel.ScratchLength"/>], for this call alone.</summary>
+    public float* Scratch;
+
+    /// <summary>Query heads.</summary>
+    public int HeadCount;
+
+    /// <summary>Width of a head.</summary>
+    public int HeadDimension;
+
+    /// <summary>Width of a head, rounded up to a multiple of 16.</summary>
+    public int PaddedDimension;
+
+    /// <summary>Positions to attend to, from 0 to the token's own; at least 1.</summary>
+    public int PositionCount;
+
+    /// <summary>Multiplies the scores.</summary>
+    public float Scale;
+}

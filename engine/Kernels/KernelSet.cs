@@ -1,0 +1,100 @@
+namespace Distributed.Engine.Kernels;
+
+/// <summary>
+/// All kernels for one implementation of the lanes. The choice is made once, here; above it nobody knows of vector widths, and tests
+/// run whole models on each set.
+/// </summary>
+internal abstract unsafe class KernelSet
+{
+    /// <summary>Every set that this machine runs, the widest first.</summary>
+    public static IReadOnlyList<KernelSet> Supported { get; } = FindSupported();
+
+    /// <summary>The widest set that this machine runs.</summary>
+    public static KernelSet Best => Supported[0];
+
+    /// <summary>One or two words for the user.</summary>
+    public abstract string Name { get; }
+
+    /// <inheritdoc cref="LinearKernel.Multiply"/>
+    public abstract void MultiplyFloat32(
+        in LinearWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd);
+
+    /// <inheritdoc cref="LinearKernel.Multiply"/>
+    public abstract void MultiplyBFloat16(
+        in LinearWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd);
+
+    /// <inheritdoc cref="LinearKernel.Multiply"/>
+    public abstract void MultiplyFloat16(
+        in LinearWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd);
+
+    /// <inheritdoc cref="ElementwiseKernel.RmsNorm"/>
+    public abstract void RmsNorm(float* x, float* weight, float* y, int length, float epsilon);
+
+    /// <inheritdoc cref="ElementwiseKernel.SwiGlu"/>
+    public abstract void SwiGlu(float* gate, float* up, float* y, int length);
+
+    /// <inheritdoc cref="ElementwiseKernel.Add"/>
+    public abstract void Add(float* x, float* y, int length);
+
+    /// <inheritdoc cref="ElementwiseKernel.IsFinite"/>
+    public abstract bool IsFinite(float* x, int length);
+
+    /// <inheritdoc cref="AttentionKernel.Attend"/>
+    public abstract void Attend(in AttentionOperands operands);
+
+    /// <inheritdoc cref="LogitsKernel.Summarize"/>
+    public abstract LogitsGroup Summarize(float* logits, int length, float temperature);
+
+    private static KernelSet[] FindSupported()
+    {
+        var sets = new List<KernelSet>();
+        Add<Lanes512>("AVX-512");
+        Add<Lanes256>("AVX2");
+        Add<Lanes128>("128-bit");
+        Add<ScalarLanes>("scalar");
+        return [.. sets];
+
+        void Add<TLanes>(string name)
+            where TLanes : unmanaged, ILanes<TLanes>
+        {
+            if (TLanes.IsSupported)
+            {
+                sets.Add(new KernelSet<TLanes>(name));
+            }
+        }
+    }
+}
+
+/// <summary>The kernels of <typeparamref name="TLanes"/>.</summary>
+internal sealed unsafe class KernelSet<TLanes>(string name) : KernelSet
+    where TLanes : unmanaged, ILanes<TLanes>
+{
+    public override string Name => name;
+
+    public override void MultiplyFloat32(
+        in LinearWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
+        => LinearKernel.Multiply<TLanes, Float32Format>(weights, inputs, outputs, rowStart, rowEnd);
+
+    public override void MultiplyBFloat16(
+        in LinearWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
+        => LinearKernel.Multiply<TLanes, BFloat16Format>(weights, inputs, outputs, rowStart, rowEnd);
+
+    public override void MultiplyFloat16(
+        in LinearWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
+        => LinearKernel.Multiply<TLanes, Float16Format>(weights, inputs, outputs, rowStart, rowEnd);
+
+    public override void RmsNorm(float* x, float* weight, float* y, int length, float epsilon)
+        => ElementwiseKernel.RmsNorm<TLanes>(x, weight, y, length, epsilon);
+
+    public override void SwiGlu(float* gate, float* up, float* y, int length)
+        => ElementwiseKernel.SwiGlu<TLanes>(gate, up, y, length);
+
+    public override void Add(float* x, float* y, int length) => ElementwiseKernel.Add<TLanes>(x, y, length);
+
+    public override bool IsFinite(float* x, int length) => ElementwiseKernel.IsFinite<TLanes>(x, length);
+
+    public override void Attend(in AttentionOperands operands) => AttentionKernel.Attend<TLanes>(operands);
+
+    public override LogitsGroup Summarize(float* logits, int length, float temperature)
+        => LogitsKernel.Summarize<TLanes>(logits, length, temperature);
+}

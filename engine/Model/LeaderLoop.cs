@@ -1,0 +1,155 @@
+using System.Runtime.InteropServices;
+using Distributed.Collectives;
+using Distributed.Engine.Parallel;
+
+namespace Distributed.Engine.Model;
+
+/// <summary>
+/// Rank 0's side of the steps: tells the other ranks what to run, runs its own part, and merges what they answer.
+/// </summary>
+/// <remarks>
+/// All members throw <see cref="CollectiveException"/> where a rank is lost, late or out of step; the group is aborted then and the model
+/// of no more use. The other ranks wait at most 60 s for the next command, so an idle owner calls <see cref="KeepAlive"/> every 15 s.
+/// </remarks>
+public sealed class LeaderLoop
+{
+    private readonly LlamaModel _model;
+    private readonly StepCollectives _collectives;
+    private readonly StepResult _result;
+    private readonly byte[] _message = new byte[CommandMessage.ByteCount];
+    private readonly SlotPositions _positions;
+    private byte[] _body = [];
+    private byte[] _answer = [];
+    private byte[] _answers = [];
+    private float[] _row = [];
+
+    /// <param name="model">Rank 0's part of the model.</param>
+    /// <param name="group">The group that the model was loaded with.</param>
+    public LeaderLoop(LlamaModel model, ProcessGroup group)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(group.Rank, 0);
+        _model = model;
+        _collectives = model.Collectives;
+        _result = new StepResult(model.Plan, model.Options.MaxTokensPerStep);
+        _positions = new SlotPositions(model.Options.MaxBatchSize);
+    }
+
+    /// <summary>Runs a step on all ranks.</summary>
+    /// <returns>The outputs, valid until the next call.</returns>
+    /// <exception cref="ArgumentException">
+    /// The command is outside of the model's limits, or leaves a gap between a slot's positions; no rank has heard of it.
+    /// </exception>
+    /// <exception cref="NonFiniteLogitsException">A rank computed an infinity or NaN; the next step can run.</exception>
+    public StepResult Run(StepCommand command)
+    {
+        if ((_model.Limits.FindMistake(command) ?? _positions.Advance(command)) is { } mistake)
+        {
+            throw new ArgumentException(mistake, nameof(command));
+        }
+
+        SendStep(command);
+        var pieces = _model.RunStep(command);
+        var stride = sizeof(int) + pieces.Length;
+        Reserve(ref _answer, stride);
+        Reserve(ref _answers, _collectives.WorldSize * stride);
+        MemoryMarshal.Write(_answer, _model.FirstBadStage);
+        pieces.CopyTo(_answer.AsSpan(sizeof(int)));
+        var answers = _answers.AsSpan(0, _collectives.WorldSize * stride);
+        _collectives.GatherToLeader(_answer.AsSpan(0, stride), answers, StepOperation.Logits);
+        ThrowIfNotFinite(answers, stride);
+        _result.Merge(command, answers, stride, sizeof(int));
+        return _result;
+    }
+
+    /// <summary>The whole row of logits of an output of the last step that asked for candidates or more.</summary>
+    /// <returns>[vocabulary], valid until the next call.</returns>
+    public ReadOnlySpan<float> FetchRow(int output)
+    {
+        if (!_model.IsRowKept(output))
+        {
+            throw new ArgumentOutOfRangeException(nameof(output), output, "The last step kept no logits of this output: it must ask for candidates.");
+        }
+
+        Send(CommandKind.FetchRow, output);
+        if (_row.Length == 0)
+        {
+            _row = new float[_model.Config.VocabularySize];
+        }
+
+        _collectives.GatherToLeader(
+            MemoryMarshal.AsBytes(_model.KeptRow(output)), MemoryMarshal.AsBytes(_row.AsSpan()), StepOperation.Row);
+        return _row;
+    }
+
+    /// <summary>Tells the other ranks that this one is alive.</summary>
+    public void KeepAlive() => Send(CommandKind.KeepAlive);
+
+    /// <summary>Asks every rank for its figures.</summary>
+    /// <returns>[rank]</returns>
+    public RankStatistics[] CollectStatistics()
+    {
+        Send(CommandKind.Statistics);
+        var own = _model.GetStatistics();
+        var all = new RankStatistics[_collectives.WorldSize];
+        _collectives.GatherToLeader(
+            MemoryMarshal.AsBytes(new ReadOnlySpan<RankStatistics>(in own)), MemoryMarshal.AsBytes(all.AsSpan()), StepOperation.Statistics);
+        return all;
+    }
+
+    /// <summary>Ends the other ranks' loops.</summary>
+    public void Stop() => Send(CommandKind.Stop);
+
+    private void SendStep(StepCommand command)
+    {
+        var bodyLength = CommandMessage.BodyByteCount(command.Tokens.Length, command.Outputs.Length);
+        CommandMessage.WriteHeader(_message, CommandKind.Step, command.Tokens.Length, command.Outputs.Length);
+        if (CommandMessage.IsInline(bodyLength))
+        {
+            CommandMessage.WriteBody(command, CommandMessage.InlineBody(_message, bodyLength));
+            _collectives.BroadcastCommand(_message);
+            return;
+        }
+
+        Reserve(ref _body, bodyLength);
+        CommandMessage.WriteBody(command, _body);
+        _collectives.BroadcastCommand(_message);
+        _collectives.BroadcastBody(_body.AsSpan(0, bodyLength));
+    }
+
+    private void Send(CommandKind kind, int argument = 0)
+    {
+        CommandMessage.WriteHeader(_message, kind, argument: argument);
+        _collectives.BroadcastCommand(_message);
+    }
+
+    private void ThrowIfNotFinite(ReadOnlySpan<byte> answers, int stride)
+    {
+        var (badRank, badStage) = (-1, StepStage.None);
+        for (var rank = 0; rank < _collectives.WorldSize; rank++)
+        {
+            var stage = MemoryMarshal.Read<int>(answers[(rank * stride)..]);
+            if (stage < badStage)
+            {
+                (badRank, badStage) = (rank, stage);
+            }
+        }
+
+        if (badRank >= 0)
+        {
+            var (part, layer) = StepStage.Describe(badStage, _model.Config.LayerCount);
+            throw new NonFiniteLogitsException(
+                $"Rank {badRank} computed a number that is not finite in {part}{(layer is { } number ? $" of layer {number}" : "")}; " +
+                "this request is void. If it happens again, verify the checkpoint's files or use one that is stored in a wider format.",
+                badRank,
+                layer);
+        }
+    }
+
+    private static void Reserve(ref byte[] buffer, int length)
+    {
+        if (buffer.Length < length)
+        {
+            buffer = new byte[Math.Max(length, 2 * buffer.Length)];
+        }
+    }
+}

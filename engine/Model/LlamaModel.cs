@@ -1,0 +1,197 @@
+using System.Diagnostics;
+using Distributed.Collectives;
+using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Kernels;
+using Distributed.Engine.Parallel;
+
+namespace Distributed.Engine.Model;
+
+/// <summary>
+/// One rank's part of a Llama: its weights, its cache, and the pass of a step through them. <see cref="LeaderLoop"/> on rank 0 and
+/// <see cref="FollowerLoop"/> elsewhere drive it.
+/// </summary>
+/// <remarks>One thread owns the model and its process group: the one that runs the loop.</remarks>
+public sealed unsafe class LlamaModel : IDisposable
+{
+    private readonly IDisposable? _shard;
+    private readonly ModelContext _context;
+    private readonly LlamaWeights _weights;
+    private readonly KeyValueCache _cache;
+    private readonly TokenEmbedding _embedding;
+    private readonly Attention _attention;
+    private readonly FeedForward _feedForward;
+    private readonly LogitsHead _head;
+    private long _stepCount;
+    private long _stepTicks;
+
+    private LlamaModel(
+        LlamaConfig config,
+        EmbeddingLayout layout,
+        Func<string, MappedTensor> tensors,
+        ProcessGroup group,
+        LlamaModelOptions options,
+        KernelSet kernels,
+        IDisposable? shard)
+    {
+        options.Validate();
+        if (!BitConverter.IsLittleEndian)
+        {
+            throw new PlatformNotSupportedException("Weights are used as they are stored, in little-endian order, which this machine does not have.");
+        }
+
+        var plan = ShardPlan.Create(config, group.WorldSize, group.Rank);
+        var pool = new ComputePool(options.ThreadCount, $"rank {group.Rank} compute");
+        try
+        {
+            _weights = new LlamaWeights(config, plan, layout, tensors, kernels, pool);
+        }
+        catch
+        {
+            pool.Dispose();
+            throw;
+        }
+
+        _shard = shard;
+        Limits = new StepLimits(config.VocabularySize, options.MaxBatchSize, options.MaxSequenceLength, options.MaxTokensPerStep);
+        _cache = new KeyValueCache(
+            config.LayerCount, options.MaxBatchSize, plan.KeyValueHeads.Count, options.MaxSequenceLength, config.HeadDimension);
+        var buffers = new ActivationBuffers(config, plan, _cache.PaddedDimension, _weights.MaxPaddedLength, options.MaxTokensPerStep);
+        _context = new ModelContext(config, options, plan, kernels, pool, new StepCollectives(group), buffers);
+        var stream = new ResidualStream(_context);
+        _embedding = new TokenEmbedding(_context, _weights.Embedding, layout);
+        _attention = new Attention(_context, stream, _cache);
+        _feedForward = new FeedForward(_context, stream);
+        _head = new LogitsHead(_context, _weights);
+    }
+
+    /// <summary>The model's shape.</summary>
+    public LlamaConfig Config => _context.Config;
+
+    /// <summary>The sizes that memory was allocated for.</summary>
+    public LlamaModelOptions Options => _context.Options;
+
+    /// <summary>Whether results have the bits that one rank alone would give; see <see cref="ShardPlan.IsCanonical"/>.</summary>
+    public bool IsCanonical => _context.Plan.IsCanonical;
+
+    /// <summary>One or two words: the vector instructions that compute.</summary>
+    public string InstructionSet => _context.Kernels.Name;
+
+    /// <summary>Bytes of the weights that are used in place in the mapped file.</summary>
+    public long MappedByteCount { get; private init; }
+
+    /// <summary>Bytes allocated beside the weights; what was never touched of them is not resident.</summary>
+    public long OwnedByteCount
+        => _weights.OwnedByteCount + _cache.ByteCount + _context.Buffers.ByteCount + _embedding.ByteCount + _head.ByteCount;
+
+    internal ShardPlan Plan => _context.Plan;
+
+    internal StepCollectives Collectives => _context.Collectives;
+
+    internal StepLimits Limits { get; }
+
+    /// <summary>The earliest stage of the last step whose result on this rank was not finite.</summary>
+    internal int FirstBadStage => _context.FirstBadStage;
+
+    /// <summary>Maps this rank's shard and allocates what it computes in.</summary>
+    /// <param name="checkpoint">The whole checkpoint; it may be disposed after this.</param>
+    /// <param name="group">The ranks, as many as the checkpoint has shards; used by the loops, not disposed.</param>
+    /// <param name="options">Sizes, the same on every rank.</param>
+    /// <exception cref="CheckpointException">The shard cannot be mapped, or the world size does not fit the model.</exception>
+    public static LlamaModel Load(MetaCheckpoint checkpoint, ProcessGroup group, LlamaModelOptions options)
+        => Load(checkpoint, group, options, KernelSet.Best);
+
+    /// <summary>As the public one, with kernels of choice.</summary>
+    internal static LlamaModel Load(MetaCheckpoint checkpoint, ProcessGroup group, LlamaModelOptions options, KernelSet kernels)
+    {
+        checkpoint.RequireWorldSize(group.WorldSize);
+        var shard = checkpoint.Map(group.Rank);
+        try
+        {
+            return new LlamaModel(checkpoint.Config, checkpoint.EmbeddingLayout, name => shard[name], group, options, kernels, shard)
+            {
+                MappedByteCount = shard.ByteCount,
+            };
+        }
+        catch
+        {
+            shard.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>A model over tensors from elsewhere, which must outlive it: tests and benchmarks make theirs in memory.</summary>
+    internal static LlamaModel Create(
+        LlamaConfig config,
+        EmbeddingLayout layout,
+        Func<string, MappedTensor> tensors,
+        ProcessGroup group,
+        LlamaModelOptions options,
+        KernelSet kernels)
+        => new(config, layout, tensors, group, options, kernels, shard: null);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _context.Pool.Dispose();
+        _head.Dispose();
+        _embedding.Dispose();
+        _cache.Dispose();
+        _context.Buffers.Dispose();
+        _weights.Dispose();
+        _shard?.Dispose();
+    }
+
+    /// <summary>Runs a step that the limits allow, together with all other ranks.</summary>
+    /// <returns>This rank's pieces of the outputs, valid until the next step.</returns>
+    internal ReadOnlySpan<byte> RunStep(StepCommand command)
+    {
+        try
+        {
+            return Compute(command);
+        }
+        catch (Exception exception) when (exception is not CollectiveException)
+        {
+            // The other ranks would wait in a collective for one that does not come.
+            Collectives.Abort($"Rank {Plan.Rank} failed in a step: {exception.Message}");
+            throw;
+        }
+    }
+
+    /// <summary>Whether the last step kept the logits of this output.</summary>
+    internal bool IsRowKept(int output) => _head.IsKept(output);
+
+    /// <summary>This rank's slice of the logits of an output that the last step kept.</summary>
+    internal ReadOnlySpan<float> KeptRow(int output) => _head.KeptRow(output);
+
+    /// <summary>This rank's figures so far.</summary>
+    internal RankStatistics GetStatistics()
+    {
+        using var process = Process.GetCurrentProcess();
+        return new RankStatistics(
+            process.PeakWorkingSet64,
+            MappedByteCount,
+            OwnedByteCount,
+            _context.Pool.ThreadCount,
+            _stepCount,
+            (long)Stopwatch.GetElapsedTime(0, _stepTicks).TotalMicroseconds,
+            (long)_context.Collectives.Elapsed.TotalMicroseconds);
+    }
+
+    private ReadOnlySpan<byte> Compute(StepCommand command)
+    {
+        var start = Stopwatch.GetTimestamp();
+        _context.BeginStep();
+        _embedding.Embed(command.Tokens);
+        _attention.BeginStep(command);
+        for (var layer = 0; layer < _weights.Layers.Length; layer++)
+        {
+            _attention.Run(_weights.Layers[layer], layer);
+            _feedForward.Run(_weights.Layers[layer], layer, command.Tokens.Length);
+        }
+
+        var pieces = _head.Run(command);
+        _stepCount++;
+        _stepTicks += Stopwatch.GetTimestamp() - start;
+        return pieces;
+    }
+}

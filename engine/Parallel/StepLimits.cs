@@ -1,0 +1,46 @@
+namespace Distributed.Engine.Parallel;
+
+/// <summary>The sizes that every command must keep within, the same on every rank.</summary>
+/// <param name="VocabularySize">Token ids.</param>
+/// <param name="MaxBatchSize">Slots, and rows of which candidates may be wanted in one step.</param>
+/// <param name="MaxSequenceLength">Positions.</param>
+/// <param name="MaxTokensPerStep">Tokens, and outputs, of a step.</param>
+internal readonly record struct StepLimits(int VocabularySize, int MaxBatchSize, int MaxSequenceLength, int MaxTokensPerStep)
+{
+    /// <summary>One sentence that says what is wrong with <paramref name="command"/>; <see langword="null"/> where nothing is.</summary>
+    public string? FindMistake(StepCommand command)
+    {
+        if (command.Tokens.IsEmpty || command.Tokens.Length > MaxTokensPerStep || command.Outputs.Length > MaxTokensPerStep)
+        {
+            return $"A step of {command.Tokens.Length} tokens and {command.Outputs.Length} outputs is outside of 1 to {MaxTokensPerStep} tokens and 0 to {MaxTokensPerStep} outputs.";
+        }
+
+        foreach (var token in command.Tokens)
+        {
+            if (!IsBelow(token.TokenId, VocabularySize) || !IsBelow(token.Slot, MaxBatchSize) || !IsBelow(token.Position, MaxSequenceLength))
+            {
+                return $"{token} is outside of {VocabularySize} token ids, {MaxBatchSize} slots and {MaxSequenceLength} positions.";
+            }
+        }
+
+        var detailed = 0;
+        foreach (var output in command.Outputs)
+        {
+            if (!IsBelow(output.TokenIndex, command.Tokens.Length)
+                || !(output.TargetTokenId == -1 || IsBelow(output.TargetTokenId, VocabularySize))
+                || !(output.Temperature == 0 || (output.Temperature >= StepOutput.MinTemperature && float.IsFinite(output.Temperature)))
+                || output.Detail > LogitsDetail.FullRow)
+            {
+                return $"{output} does not name one of the step's {command.Tokens.Length} tokens, a target among {VocabularySize} token ids or none, a temperature of 0 or from {StepOutput.MinTemperature}, and a known detail.";
+            }
+
+            detailed += output.Detail == LogitsDetail.Best ? 0 : 1;
+        }
+
+        return detailed > MaxBatchSize
+            ? $"Candidates or rows of {detailed} outputs are wanted in one step, which is more than the batch size {MaxBatchSize}."
+            : null;
+    }
+
+    private static bool IsBelow(int value, int limit) => (uint)value < (uint)limit;
+}

@@ -1,0 +1,245 @@
+using System.Text;
+using System.Text.Unicode;
+using Google.Protobuf;
+
+namespace Distributed.Engine.Tokenizers;
+
+/// <summary>What a piece is for (sentencepiece_model.proto, ModelProto.SentencePiece.Type).</summary>
+internal enum PieceKind
+{
+    Normal = 1,
+    Unknown = 2,
+    Control = 3,
+    UserDefined = 4,
+    Unused = 5,
+    Byte = 6,
+}
+
+/// <summary>A line of the vocabulary.</summary>
+/// <param name="Utf8">Its text, spaces written as U+2581.</param>
+/// <param name="Score">The higher, the earlier a pair of symbols merges into it.</param>
+/// <param name="Kind">What it is for.</param>
+internal readonly record struct Piece(byte[] Utf8, float Score, PieceKind Kind);
+
+/// <summary>
+/// A <c>tokenizer.model</c> of SentencePiece: the protobuf message ModelProto (google/sentencepiece, src/sentencepiece_model.proto), of
+/// which the fields that change ids or text are read. What this tokenizer would get wrong is refused by name.
+/// </summary>
+internal sealed class SentencePieceModel
+{
+    /// <summary>Llama 2's file has 0.5 MB, the largest public ones a few.</summary>
+    private const int MaxByteCount = 64 << 20;
+
+    private const int MaxPieceCount = 1 << 20;
+    private const int MaxPieceByteCount = 1024;
+    private const int BytePairEncoding = 2;
+
+    private readonly string _path;
+    private readonly List<Piece> _pieces = [];
+
+    private SentencePieceModel(string path) => _path = path;
+
+    public IReadOnlyList<Piece> Pieces => _pieces;
+
+    /// <summary>Unknown characters become the ids of their bytes (<c>byte_fallback</c>).</summary>
+    public bool ByteFallback { get; private set; }
+
+    /// <summary>A space is put in front of every text (<c>add_dummy_prefix</c>).</summary>
+    public bool AddDummyPrefix { get; private set; } = true;
+
+    /// <summary>Spaces at both ends are dropped and runs of them become one (<c>remove_extra_whitespaces</c>).</summary>
+    public bool RemoveExtraWhitespaces { get; private set; } = true;
+
+    /// <summary>What the unknown id decodes to (<c>unk_surface</c>).</summary>
+    public string UnknownSurface { get; private set; } = " \u2047 ";
+
+    public string BosPiece { get; private set; } = "<s>";
+
+    public string EosPiece { get; private set; } = "</s>";
+
+    public string PadPiece { get; private set; } = "<pad>";
+
+    /// <exception cref="TokenizerFormatException">The file is missing, damaged, or needs something that is not done here.</exception>
+    public static SentencePieceModel Read(string path)
+    {
+        byte[] bytes;
+        try
+        {
+            var file = new FileInfo(path);
+            if (!file.Exists)
+            {
+                throw new TokenizerFormatException(
+                    $"The tokenizer {path} does not exist; give the checkpoint's tokenizer.model with --tokenizer-path.");
+            }
+
+            if (file.Length > MaxByteCount)
+            {
+                throw new TokenizerFormatException($"The tokenizer {path} has {file.Length} bytes, more than {MaxByteCount}; "
+                    + "give the checkpoint's tokenizer.model.");
+            }
+
+            bytes = File.ReadAllBytes(path);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new TokenizerFormatException($"The tokenizer {path} cannot be read: {error.Message}", error);
+        }
+
+        return Parse(bytes, path);
+    }
+
+    /// <summary>Reads the bytes of a tokenizer.model; <paramref name="path"/> names it in errors.</summary>
+    public static SentencePieceModel Parse(byte[] bytes, string path)
+    {
+        var model = new SentencePieceModel(path);
+        model.RequireSentencePiece(bytes);
+        try
+        {
+            model.ReadModel(new CodedInputStream(bytes));
+        }
+        catch (InvalidProtocolBufferException error)
+        {
+            throw model.Error("is damaged or no SentencePiece model; download it again", error);
+        }
+
+        return model._pieces.Count > 0 ? model : throw model.Error("has no pieces; download it again");
+    }
+
+    public TokenizerFormatException Error(string problem, Exception? inner = null) => new($"The tokenizer {_path} {problem}.", inner);
+
+    /// <summary>
+    /// Names what the file is where it plainly is something else. A SentencePiece model begins with the tag of its first piece.
+    /// </summary>
+    private void RequireSentencePiece(ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.StartsWith("version https://git-lfs"u8))
+        {
+            throw Error("is a Git LFS pointer, not the file; run git lfs pull");
+        }
+
+        if (bytes.StartsWith("IQ== 0\n"u8))
+        {
+            throw Error("is a vocabulary of tiktoken (Llama 3), which is not read yet; SentencePiece models (Llama 1 and 2) are");
+        }
+
+        if (bytes is [(byte)'{', ..])
+        {
+            throw Error("is a JSON file; give the SentencePiece tokenizer.model that came with the checkpoint");
+        }
+    }
+
+    // Tags below are (field number << 3 | wire type). A known field with another wire type is passed over like an unknown one, as
+    // protobuf does.
+    private void ReadModel(CodedInputStream input)
+    {
+        while (input.ReadTag() is var tag and not 0)
+        {
+            switch (tag)
+            {
+                case (1 << 3) | 2: ReadPiece(input.ReadBytes().CreateCodedInput()); break;
+                case (2 << 3) | 2: ReadTrainer(input.ReadBytes().CreateCodedInput()); break;
+                case (3 << 3) | 2: ReadNormalizer(input.ReadBytes().CreateCodedInput()); break;
+                case (5 << 3) | 2: ReadDenormalizer(input.ReadBytes().CreateCodedInput()); break;
+                default: input.SkipLastField(); break;
+            }
+        }
+    }
+
+    private void ReadPiece(CodedInputStream input)
+    {
+        byte[] text = [];
+        var score = 0f;
+        var kind = PieceKind.Normal;
+        while (input.ReadTag() is var tag and not 0)
+        {
+            switch (tag)
+            {
+                case (1 << 3) | 2: text = input.ReadBytes().ToByteArray(); break;
+                case (2 << 3) | 5: score = input.ReadFloat(); break;
+                case (3 << 3) | 0: kind = (PieceKind)input.ReadEnum(); break;
+                default: input.SkipLastField(); break;
+            }
+        }
+
+        if (_pieces.Count == MaxPieceCount)
+        {
+            throw Error($"has more than {MaxPieceCount} pieces");
+        }
+
+        if (text.Length is 0 or > MaxPieceByteCount || !Utf8.IsValid(text) || !float.IsFinite(score) || !Enum.IsDefined(kind))
+        {
+            throw Error($"has a damaged piece {_pieces.Count} ({text.Length} bytes, score {score}, type {(int)kind}); download it again");
+        }
+
+        // -0 and 0 are one score: their order must not depend on the sign.
+        _pieces.Add(new Piece(text, score + 0f, kind));
+    }
+
+    private void ReadTrainer(CodedInputStream input)
+    {
+        var modelType = 1;
+        while (input.ReadTag() is var tag and not 0)
+        {
+            switch (tag)
+            {
+                case (3 << 3) | 0: modelType = input.ReadEnum(); break;
+                case (24 << 3) | 0: Require(!input.ReadBool(), "treat_whitespace_as_suffix"); break;
+                case (35 << 3) | 0: ByteFallback = input.ReadBool(); break;
+                case (44 << 3) | 2: UnknownSurface = ReadText(input); break;
+                case (46 << 3) | 2: BosPiece = ReadText(input); break;
+                case (47 << 3) | 2: EosPiece = ReadText(input); break;
+                case (48 << 3) | 2: PadPiece = ReadText(input); break;
+                default: input.SkipLastField(); break;
+            }
+        }
+
+        if (modelType != BytePairEncoding)
+        {
+            var name = modelType switch { 1 => "unigram", 3 => "word", 4 => "char", _ => modelType.ToString(provider: null) };
+            throw Error($"is a SentencePiece model of type {name}; Llama's are of type bpe, and only those are read");
+        }
+    }
+
+    private void ReadNormalizer(CodedInputStream input)
+    {
+        while (input.ReadTag() is var tag and not 0)
+        {
+            switch (tag)
+            {
+                case (2 << 3) | 2: Require(input.ReadBytes().IsEmpty, "a precompiled_charsmap (other than 'identity')"); break;
+                case (3 << 3) | 0: AddDummyPrefix = input.ReadBool(); break;
+                case (4 << 3) | 0: RemoveExtraWhitespaces = input.ReadBool(); break;
+                case (5 << 3) | 0: Require(input.ReadBool(), "escape_whitespaces false"); break;
+                default: input.SkipLastField(); break;
+            }
+        }
+    }
+
+    private void ReadDenormalizer(CodedInputStream input)
+    {
+        while (input.ReadTag() is var tag and not 0)
+        {
+            switch (tag)
+            {
+                case (2 << 3) | 2: Require(input.ReadBytes().IsEmpty, "a denormalizer"); break;
+                default: input.SkipLastField(); break;
+            }
+        }
+    }
+
+    private string ReadText(CodedInputStream input)
+    {
+        var bytes = input.ReadBytes().Span;
+        return bytes.Length <= MaxPieceByteCount && Utf8.IsValid(bytes)
+            ? Encoding.UTF8.GetString(bytes)
+            : throw Error("has a damaged trainer specification; download it again");
+    }
+
+    private void Require(bool condition, string feature)
+    {
+        if (!condition)
+        {
+            throw Error($"uses {feature}, which no Llama tokenizer does and which is not done here");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+using System.Globalization;
+using System.Text;
+
+namespace Distributed.Engine.Tokenizers;
+
+/// <summary>
+/// The tokenizer of Llama 1 and 2: a SentencePiece BPE model, with the ids and the text that the reference implementation gives. Safe for
+/// use by several threads at once.
+/// </summary>
+public sealed class SentencePieceTokenizer
+{
+    private static readonly string[] ByteNames
+        = [.. Enumerable.Range(0, 256).Select(value => string.Create(CultureInfo.InvariantCulture, $"<0x{value:X2}>"))];
+
+    private readonly SentencePieceModel _model;
+    private readonly BytePairMerger _merger;
+    private readonly PieceTrie? _userDefined;    // null where the model defines none, as Llama's
+    private readonly string[] _pieces;    // [id], as in the model
+    private readonly string[] _texts;     // [id], U+2581 as a space
+    private readonly int[] _byteIds = [.. Enumerable.Repeat(-1, 256)];    // [byte]
+    private readonly int[] _bytes;        // [id], -1 where the piece is no byte
+
+    private SentencePieceTokenizer(SentencePieceModel model)
+    {
+        _model = model;
+        _pieces = [.. model.Pieces.Select(piece => Encoding.UTF8.GetString(piece.Utf8))];
+        _texts = [.. _pieces.Select(piece => piece.Replace('\u2581', ' '))];
+        _bytes = [.. Enumerable.Repeat(-1, _pieces.Length)];
+
+        var textPieces = new PieceTable();
+        var otherPieces = new PieceTable();
+        UnknownId = -1;
+        for (var id = 0; id < _pieces.Length; id++)
+        {
+            var (utf8, _, kind) = model.Pieces[id];
+            var isText = kind is PieceKind.Normal or PieceKind.UserDefined or PieceKind.Unused;
+            if (!(isText ? textPieces : otherPieces).TryAdd(utf8, id))
+            {
+                throw model.Error($"has piece {id} twice; download it again");
+            }
+
+            switch (kind)
+            {
+                case PieceKind.UserDefined: (_userDefined ??= new PieceTrie()).Add(utf8); break;
+                case PieceKind.Byte: AddByte(id); break;
+                case PieceKind.Unknown: UnknownId = UnknownId < 0 ? id : throw model.Error("has two unknown pieces"); break;
+            }
+        }
+
+        if (UnknownId < 0 || (model.ByteFallback && _byteIds.Contains(-1)))
+        {
+            throw model.Error("lacks the unknown piece or some of the 256 byte pieces; download it again");
+        }
+
+        BosId = ControlId(otherPieces, model.BosPiece);
+        EosId = ControlId(otherPieces, model.EosPiece);
+        PadId = ControlId(otherPieces, model.PadPiece);
+        if (BosId < 0 || EosId < 0)
+        {
+            throw model.Error("lacks the control pieces for the two ends of a text (<s> and </s>), which Llama needs");
+        }
+
+        _merger = new BytePairMerger(model, textPieces, _userDefined);
+    }
+
+    /// <summary>The number of ids, 0 to this less one.</summary>
+    public int VocabularySize => _pieces.Length;
+
+    /// <summary>Begins a text: <c>&lt;s&gt;</c>.</summary>
+    public int BosId { get; }
+
+    /// <summary>Ends a text: <c>&lt;/s&gt;</c>.</summary>
+    public int EosId { get; }
+
+    /// <summary>Fills a row up; -1 where the model has none, as Llama's, and never an input of the model.</summary>
+    public int PadId { get; }
+
+    /// <summary>Stands for what the vocabulary cannot say: <c>&lt;unk&gt;</c>.</summary>
+    public int UnknownId { get; }
+
+    /// <summary>Reads a <c>tokenizer.model</c>.</summary>
+    /// <exception cref="TokenizerFormatException">
+    /// The file is missing, damaged, or of a kind that is not read; the message is one sentence for the user.
+    /// </exception>
+    public static SentencePieceTokenizer Load(string path) => new(SentencePieceModel.Read(path));
+
+    /// <summary>Makes a tokenizer of a model already read.</summary>
+    internal static SentencePieceTokenizer Create(SentencePieceModel model) => new(model);
+
+    /// <summary>
+    /// The ids of a text. Control pieces written out in it (<c>&lt;s&gt;</c>) are ordinary text; a lone surrogate is U+FFFD.
+    /// </summary>
+    /// <param name="text">Any text; nothing gives no ids but the two below.</param>
+    /// <param name="bos">Put <see cref="BosId"/> in front.</param>
+    /// <param name="eos">Put <see cref="EosId"/> behind.</param>
+    public int[] Encode(string text, bool bos, bool eos) => Encode(Encoding.UTF8.GetBytes(text), bos, eos);
+
+    /// <summary>The ids of a text in UTF-8; each byte that is none is U+FFFD.</summary>
+    /// <inheritdoc cref="Encode(string, bool, bool)"/>
+    public int[] Encode(ReadOnlySpan<byte> text, bool bos, bool eos)
+    {
+        var ids = new List<int>((text.Length / 3) + 8);
+        if (bos)
+        {
+            ids.Add(BosId);
+        }
+
+        var afterUnknown = false;
+        var normalized = SpaceNormalizer.Normalize(text, _model.AddDummyPrefix, _model.RemoveExtraWhitespaces, _userDefined);
+        _merger.Run(normalized, (symbol, id) =>
+        {
+            if (id >= 0)
+            {
+                ids.Add(id);
+            }
+            else if (_model.ByteFallback)
+            {
+                foreach (var value in symbol)
+                {
+                    ids.Add(_byteIds[value]);
+                }
+            }
+            else if (!afterUnknown)
+            {
+                ids.Add(UnknownId);    // a run of unknown symbols is one
+            }
+
+            afterUnknown = id < 0;
+        });
+
+        if (eos)
+        {
+            ids.Add(EosId);
+        }
+
+        return [.. ids];
+    }
+
+    /// <summary>
+    /// The text of ids: control pieces say nothing, bytes that are no UTF-8 are U+FFFD, and the space that encoding put in front is gone.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">An id is not 0 to <see cref="VocabularySize"/> - 1.</exception>
+    public string Decode(ReadOnlySpan<int> ids)
+    {
+        var decoder = new Utf8StreamDecoder(this);
+        var text = new StringBuilder();
+        foreach (var id in ids)
+        {
+            text.Append(decoder.Push(id));
+        }
+
+        return text.Append(decoder.Flush()).ToString();
+    }
+
+    /// <summary>The piece of an id as the model writes it: <c>▁a</c>, <c>&lt;0x0A&gt;</c>, <c>&lt;s&gt;</c>.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The id is not 0 to <see cref="VocabularySize"/> - 1.</exception>
+    public string Piece(int id)
+    {
+        RequireId(id);
+        return _pieces[id];
+    }
+
+    /// <summary>The byte that an id stands for; -1 where it stands for text.</summary>
+    internal int ByteOf(int id)
+    {
+        RequireId(id);
+        return _bytes[id];
+    }
+
+    /// <summary>The text of an id that is no byte.</summary>
+    /// <param name="id">In range.</param>
+    /// <param name="atStart">Nothing was decoded before it, so the space that encoding put there is left out.</param>
+    /// <param name="startConsumed">It was there and the only one: what follows is no longer at the start.</param>
+    internal string TextOf(int id, bool atStart, out bool startConsumed)
+    {
+        startConsumed = false;
+        switch (_model.Pieces[id].Kind)
+        {
+            case PieceKind.Control:
+                return "";
+            case PieceKind.Unknown:
+                return _model.UnknownSurface;
+            default:
+                if (!atStart || !_pieces[id].StartsWith('\u2581') || !(_model.AddDummyPrefix || _model.RemoveExtraWhitespaces))
+                {
+                    return _texts[id];
+                }
+
+                // A model that removes extra spaces removes all in front, one piece after another.
+                startConsumed = !_model.RemoveExtraWhitespaces;
+                return _texts[id][1..];
+        }
+    }
+
+    private void RequireId(int id)
+    {
+        if ((uint)id >= (uint)_pieces.Length)
+        {
+            throw new ArgumentOutOfRangeException(nameof(id), id, $"A token id of this tokenizer is 0 to {_pieces.Length - 1}.");
+        }
+    }
+
+    private void AddByte(int id)
+    {
+        var value = Array.IndexOf(ByteNames, _pieces[id]);
+        if (!_model.ByteFallback || value < 0)
+        {
+            throw _model.Error($"has a byte piece {id} that is not one of <0x00> to <0xFF> of a model with byte_fallback");
+        }
+
+        _byteIds[value] = id;
+        _bytes[id] = value;
+    }
+
+    private int ControlId(PieceTable pieces, string piece)
+        => pieces.TryFind(Encoding.UTF8.GetBytes(piece), out var id) && _model.Pieces[id].Kind == PieceKind.Control ? id : -1;
+}

@@ -1,0 +1,75 @@
+using Distributed.Engine.Kernels;
+
+namespace Distributed.Engine.Weights;
+
+/// <summary>
+/// Matrices with the same inputs, such as those of queries, keys and values, as one loop over all their rows: their weights follow each
+/// other through the threads without a pause between them.
+/// </summary>
+internal sealed unsafe class LinearLayer
+{
+    // What a thread should have to do at least, in bytes of weights times tokens: some microseconds.
+    private const long GrainByteCount = 64 << 10;
+
+    private readonly KernelSet _kernels;
+    private readonly ComputePool _pool;
+    private readonly WeightMatrix[] _matrices;
+    private readonly RangeBody _multiplyRows;
+    private readonly long _rowByteCount;
+    private LinearInputs _inputs;
+    private LinearOutputs _outputs;
+
+    /// <param name="kernels">Multiply.</param>
+    /// <param name="pool">Runs the loop.</param>
+    /// <param name="matrices">At least one; of equal columns, groups and element size.</param>
+    public LinearLayer(KernelSet kernels, ComputePool pool, params WeightMatrix[] matrices)
+    {
+        _kernels = kernels;
+        _pool = pool;
+        _matrices = matrices;
+        _multiplyRows = MultiplyRows;
+        InputLayout = matrices[0].InputLayout;
+        RowCount = matrices.Sum(matrix => matrix.RowCount);
+        _rowByteCount = (long)matrices[0].ColumnCount * InputLayout.ElementSize;
+        if (Array.Exists(matrices, matrix => matrix.InputLayout != InputLayout))
+        {
+            throw new ArgumentException("Matrices with the same inputs must be stored alike.", nameof(matrices));
+        }
+    }
+
+    /// <summary>How the inputs lie.</summary>
+    public ActivationLayout InputLayout { get; }
+
+    /// <summary>Rows of all matrices: the width of the output.</summary>
+    public int RowCount { get; }
+
+    /// <summary>Computes every output of every token.</summary>
+    /// <param name="inputs">[token, InputLayout.PaddedLength], arranged by <see cref="InputLayout"/>.</param>
+    /// <param name="tokenCount">Tokens.</param>
+    /// <param name="outputs">[token, matrix, row], the rows of one matrix after those of the other.</param>
+    /// <param name="outputStride">Floats from a token's outputs to the next one's.</param>
+    public void Multiply(float* inputs, int tokenCount, float* outputs, nint outputStride)
+    {
+        _inputs = new LinearInputs((nint)inputs, InputLayout.PaddedLength, tokenCount);
+        _outputs = new LinearOutputs((nint)outputs, outputStride);
+        var grain = Math.Clamp(GrainByteCount / (_rowByteCount * tokenCount), 4, int.MaxValue - 3);
+        _pool.For(RowCount, (int)(grain + 3) & ~3, _multiplyRows);
+    }
+
+    private void MultiplyRows(int start, int end)
+    {
+        var first = 0;
+        foreach (var matrix in _matrices)
+        {
+            var rowStart = Math.Max(start - first, 0);
+            var rowEnd = Math.Min(end - first, matrix.RowCount);
+            if (rowStart < rowEnd)
+            {
+                var outputs = new LinearOutputs((nint)((float*)_outputs.Data + first), _outputs.TokenStride);
+                matrix.Multiply(_kernels, _inputs, outputs, rowStart, rowEnd);
+            }
+
+            first += matrix.RowCount;
+        }
+    }
+}

@@ -1,0 +1,127 @@
+using System.Runtime.InteropServices;
+using Distributed.Collectives;
+
+namespace Distributed.Engine.Tests.Model;
+
+/// <summary>
+/// Ranks as threads of one process. Every operation is two meetings: all put their data on the table, all take what they need. The sum is
+/// written out here, level by level, apart from the one that the product uses.
+/// </summary>
+internal sealed class ThreadWorld(int size) : IDisposable
+{
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
+    private readonly Barrier _barrier = new(size);
+    private readonly CancellationTokenSource _aborted = new();
+    private readonly byte[][] _table = new byte[size][];
+    private string? _cause;
+
+    public int Size { get; } = size;
+
+    public ThreadGroup Join(int rank) => new(this, rank);
+
+    public void Dispose()
+    {
+        _aborted.Dispose();
+        _barrier.Dispose();
+    }
+
+    /// <summary>The group as one rank sees it; counts what it is asked to do.</summary>
+    internal sealed class ThreadGroup(ThreadWorld world, int rank) : ProcessGroup
+    {
+        public List<(string Operation, int ByteCount)> Log { get; } = [];
+
+        public override int Rank => rank;
+
+        public override int WorldSize => world.Size;
+
+        public override string TransportDescription => "threads";
+
+        public override CancellationToken Aborted => world._aborted.Token;
+
+        public override void AllReduce(Span<float> values, CollectiveOptions options = default)
+        {
+            Log.Add(("AllReduce", values.Length * sizeof(float)));
+            var bytes = MemoryMarshal.AsBytes(values);
+            var parts = Exchange(bytes, options).Select(part => MemoryMarshal.Cast<byte, float>(part).ToArray()).ToArray();
+            for (var distance = 1; distance < parts.Length; distance *= 2)
+            {
+                for (var left = 0; left + distance < parts.Length; left += 2 * distance)
+                {
+                    for (var i = 0; i < values.Length; i++)
+                    {
+                        parts[left][i] += parts[left + distance][i];
+                    }
+                }
+            }
+
+            parts[0].CopyTo(values);
+            Meet();
+        }
+
+        public override void AllGather(ReadOnlySpan<byte> part, Span<byte> all, CollectiveOptions options = default)
+        {
+            Log.Add(("AllGather", part.Length));
+            Exchange(part, options).SelectMany(bytes => bytes).ToArray().CopyTo(all);
+            Meet();
+        }
+
+        public override void Gather(ReadOnlySpan<byte> part, Span<byte> all, int root, CollectiveOptions options = default)
+        {
+            Log.Add(("Gather", part.Length));
+            var parts = Exchange(part, options);
+            if (rank == root)
+            {
+                parts.SelectMany(bytes => bytes).ToArray().CopyTo(all);
+            }
+
+            Meet();
+        }
+
+        public override void Broadcast(Span<byte> values, int root, CollectiveOptions options = default)
+        {
+            Log.Add(("Broadcast", values.Length));
+            Exchange(values, options)[root].CopyTo(values);
+            Meet();
+        }
+
+        public override void Barrier(CollectiveOptions options = default) => Meet();
+
+        public override void Send(ReadOnlySpan<byte> values, int peer, CollectiveOptions options = default) => throw new NotSupportedException();
+
+        public override void Receive(Span<byte> values, int peer, CollectiveOptions options = default) => throw new NotSupportedException();
+
+        public override void Abort(string cause)
+        {
+            if (Interlocked.CompareExchange(ref world._cause, cause, null) is null)
+            {
+                world._aborted.Cancel();
+            }
+        }
+
+        private byte[][] Exchange(ReadOnlySpan<byte> bytes, CollectiveOptions options)
+        {
+            world._table[rank] = [.. BitConverter.GetBytes(options.Tag), .. bytes];
+            Meet();
+            var length = bytes.Length + sizeof(uint);
+            var tags = world._table.Select(part => BitConverter.ToUInt32(part)).Distinct().ToArray();
+            return tags.Length == 1 && world._table.All(part => part.Length == length)
+                ? [.. world._table.Select(part => part[sizeof(uint)..])]
+                : throw new PeerProtocolException($"Ranks are out of step: tags {string.Join(", ", tags)}.", 0);
+        }
+
+        private void Meet()
+        {
+            try
+            {
+                if (!world._barrier.SignalAndWait(Limit, world._aborted.Token))
+                {
+                    throw new CollectiveTimeoutException("A rank did not come.", rank);
+                }
+            }
+            catch (OperationCanceledException)
+            {
+                throw new GroupAbortedException($"Consequence of: {world._cause}", null);
+            }
+        }
+    }
+}

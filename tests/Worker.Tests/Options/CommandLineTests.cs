@@ -1,0 +1,166 @@
+using Distributed.Worker.Options;
+
+namespace Distributed.Worker.Tests.Options;
+
+public sealed class CommandLineTests
+{
+    [Theory]
+    [InlineData("--max-seq-len", "77")]
+    [InlineData("--max_seq_len", "77")]
+    [InlineData("--max-seq-len=77")]
+    [InlineData("--max_seq_len=77")]
+    [InlineData("--max-seq-len", "5", "--max_seq_len", "77")] // the last one counts, as in argparse
+    public void Parse_EitherSpellingAndForm_GivesTheValue(params string[] arguments)
+    {
+        var line = CommandLine.Parse(["complete", .. arguments]);
+
+        Assert.Empty(line.Problems);
+        Assert.Equal("77", line.Values[OptionCatalog.MaxSequenceLength]!.Last);
+    }
+
+    [Fact]
+    public void Parse_EveryOptionOfEveryCommand_HasBothSpellings()
+    {
+        foreach (var command in new[] { OptionCatalog.Complete, OptionCatalog.Chat, OptionCatalog.Tokenize })
+        {
+            foreach (var option in OptionCatalog.Of(command).Where(option => !option.ConfigOnly && option.Name != OptionCatalog.Config))
+            {
+                foreach (var spelling in new[] { option.Name, option.UnderscoreName })
+                {
+                    var line = CommandLine.Parse([command, $"--{spelling}", .. option.ValueName is null ? Array.Empty<string>() : ["v"]]);
+
+                    Assert.Empty(line.Problems);
+                    Assert.Equal(option.ValueName is null ? "true" : "v", line.Values[option.Name]!.Last);
+                }
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(true, "--echo")]
+    [InlineData(true, "--echo", "true")]
+    [InlineData(true, "--echo=True")]
+    [InlineData(false, "--echo", "false")]
+    [InlineData(false, "--echo=False")]
+    [InlineData(false)]
+    public void Read_Switch_TakesAnOptionalValue(bool expected, params string[] arguments)
+    {
+        var line = CommandLine.Parse(["complete", .. arguments, "--seed", "5"]);
+        var options = RunOptions.Read("complete", line.Values, line.Problems);
+
+        Assert.Equal(expected, options.Generation.Echo);
+        Assert.Equal(5, options.Generation.Seed);
+    }
+
+    [Fact]
+    public void Parse_RepeatedPrompts_KeepsAllInOrderAndReadsNoResponseFiles()
+    {
+        var line = CommandLine.Parse(["complete", "--prompt", "one", "--prompt=two words", "--prompt", "@three", "--prompt", "-4"]);
+
+        Assert.Empty(line.Problems);
+        Assert.Equal(["one", "two words", "@three", "-4"], line.Values[OptionCatalog.Prompt]!.Values);
+    }
+
+    [Fact]
+    public void Read_Nothing_IsMetasExampleScripts()
+    {
+        // inference.md line 58
+        var complete = RunOptions.Read("complete", new OptionValues(), []);
+        var chat = RunOptions.Read("chat", new OptionValues(), []);
+
+        Assert.Equal((0.6f, 0.9f, 128, 64, 4), Defaults(complete));
+        Assert.Equal((0.6f, 0.9f, 512, null, 8), Defaults(chat));
+        Assert.Equal(1, complete.Generation.Seed); // line 2
+
+        static (float, float, int, int?, int) Defaults(RunOptions options) => (
+            options.Generation.Temperature,
+            options.Generation.TopP,
+            options.MaxSequenceLength,
+            options.Generation.MaxGenerationLength,
+            options.MaxBatchSize);
+    }
+
+    [Fact]
+    public void Read_ManyMistakes_NamesThemAllAtOnce()
+    {
+        var line = CommandLine.Parse(
+        [
+            "complete", "--temperature", "-0.5", "--top_p=1.5", "--max-seq-len", "0", "--max-batch-size", "many", "--max-gen-len", "-1",
+            "--seed", "1.5", "--format", "xml", "--echo=perhaps", "--stop-token-ids", "2,x", "--colour", "red",
+        ]);
+        RunOptions.Read("complete", line.Values, line.Problems);
+
+        Assert.Collection(
+            line.Problems.Order(StringComparer.Ordinal),
+            problem => Assert.StartsWith("--ckpt-dir is missing; name the folder", problem, StringComparison.Ordinal),
+            problem => Assert.Equal("--echo perhaps is neither true nor false.", problem),
+            problem => Assert.Equal("--format xml is not text or json.", problem),
+            problem => Assert.Equal("--max-batch-size many is not a whole number from 1 to 4096.", problem),
+            problem => Assert.Equal("--max-gen-len -1 is not a whole number from 0 to 2147483647.", problem),
+            problem => Assert.Equal("--max-seq-len 0 is not a whole number from 1 to 1048576.", problem),
+            problem => Assert.Equal("--seed 1.5 is not a whole number of at most 64 bits.", problem),
+            problem => Assert.Equal("--stop-token-ids 2,x: 'x' is not a token id; write whole numbers such as 1,15043.", problem),
+            problem => Assert.StartsWith("--tokenizer-path is missing; name", problem, StringComparison.Ordinal),
+            problem => Assert.Equal("Unrecognized command or argument '--colour'.", problem),
+            problem => Assert.Equal("Unrecognized command or argument 'red'.", problem),
+            problem => Assert.StartsWith("temperature is -0.5; it must be 0", problem, StringComparison.Ordinal),
+            problem => Assert.StartsWith("top_p is 1.5; it must be from 0", problem, StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("2")]
+    [InlineData("NaN")]
+    [InlineData("-0.1")]
+    public void Read_TopPOutOfRange_SaysSo(string text) => Assert.Single(Problems("--top-p", text));
+
+    [Theory]
+    [InlineData("NaN")]
+    [InlineData("Infinity")]
+    [InlineData("1e-9")]
+    [InlineData("101")]
+    public void Read_TemperatureOutOfRange_SaysSo(string text) => Assert.Single(Problems("--temperature", text));
+
+    [Theory]
+    [InlineData("--temperature", "0")]
+    [InlineData("--temperature", "100")]
+    [InlineData("--top-p", "0")]
+    [InlineData("--top-p", "1")]
+    [InlineData("--max-gen-len", "0")]
+    [InlineData("--max-gen-len", "None")]
+    [InlineData("--stop-token-ids", "[2, 13]")]
+    [InlineData("--seed", "-9223372036854775808")]
+    public void Read_ValueAtTheBorder_IsTaken(string option, string text) => Assert.Empty(Problems(option, text));
+
+    [Fact]
+    public void Read_MaxGenLenNone_IsNoLimit()
+    {
+        var line = CommandLine.Parse(["complete", "--max_gen_len", "None"]);
+
+        Assert.Null(RunOptions.Read("complete", line.Values, line.Problems).Generation.MaxGenerationLength);
+    }
+
+    [Theory]
+    [InlineData()]
+    [InlineData("translate")]
+    public void Parse_NoCommand_NamesTheCommands(params string[] arguments)
+        => Assert.Contains("Name a command: complete, chat or tokenize; worker --help describes them.", CommandLine.Parse(arguments).Problems);
+
+    [Theory]
+    [InlineData("--help")]
+    [InlineData("complete", "--help")]
+    [InlineData("--version")]
+    public void Parse_HelpOrVersion_IsNoMistake(params string[] arguments)
+    {
+        var line = CommandLine.Parse(arguments);
+
+        Assert.NotNull(line.PrintHelp);
+        Assert.Empty(line.Problems);
+    }
+
+    private static List<string> Problems(string option, string text)
+    {
+        var line = CommandLine.Parse(["complete", "--ckpt-dir", "c", "--tokenizer-path", "t", option, text]);
+        RunOptions.Read("complete", line.Values, line.Problems);
+        return line.Problems;
+    }
+}

@@ -1,0 +1,102 @@
+namespace Distributed.Worker.Options;
+
+/// <summary>The commands and what each accepts. Names and defaults are those of Meta's example scripts.</summary>
+internal static class OptionCatalog
+{
+    public const string Complete = "complete";
+    public const string Chat = "chat";
+    public const string Tokenize = "tokenize";
+
+    public const string CheckpointDirectory = "ckpt-dir";
+    public const string TokenizerPath = "tokenizer-path";
+    public const string MaxSequenceLength = "max-seq-len";
+    public const string MaxBatchSize = "max-batch-size";
+    public const string MaxGenerationLength = "max-gen-len";
+    public const string Temperature = "temperature";
+    public const string TopP = "top-p";
+    public const string Seed = "seed";
+    public const string LogProbabilities = "logprobs";
+    public const string Echo = "echo";
+    public const string StopTokenIds = "stop-token-ids";
+    public const string Format = "format";
+    public const string Prompt = "prompt";
+    public const string PromptTokens = "prompt-tokens";
+    public const string PromptsFile = "prompts-file";
+    public const string Dialogs = "dialogs";
+    public const string DialogsFile = "dialogs-file";
+    public const string System = "system";
+    public const string Config = "config";
+    public const string Threads = "threads";
+    public const string SkipChecksums = "skip-checksums";
+    public const string Bos = "bos";
+
+    /// <summary>The options that say what to run. Where the command line has any of them, those of a config file do not count.</summary>
+    public static readonly IReadOnlyList<string> Inputs = [Prompt, PromptTokens, PromptsFile, Dialogs, DialogsFile];
+
+    private static readonly OptionDefinition Tokenizer =
+        new(TokenizerPath, "FILE", "The SentencePiece model that belongs to the checkpoint, tokenizer.model.") { IsPath = true };
+
+    private static readonly OptionDefinition ConfigFile =
+        new(Config, "FILE", "JSON with any of these options as keys, in either spelling; the command line wins.") { IsPath = true };
+
+    /// <summary>What <paramref name="command"/> accepts, in the order of its help.</summary>
+    public static IReadOnlyList<OptionDefinition> Of(string command) => command switch
+    {
+        Complete =>
+        [
+            .. Model(maxSequenceLength: 128, maxBatchSize: 4, maxGenerationLength: "64"),
+            new(Echo, null, "Begin each result with the prompt."),
+            new(Prompt, "TEXT", "A text to continue; may be repeated.") { Repeats = true, ConfigPlural = "prompts" },
+            new(PromptTokens, "IDS", "Token ids to continue, such as 1,15043, BOS included by you; may be repeated.") { Repeats = true },
+            new(PromptsFile, "FILE", "A prompt a line, or JSON lines with \"prompt\". With no prompt at all, standard input is read so.")
+            {
+                IsPath = true,
+            },
+            .. Run,
+        ],
+        Chat =>
+        [
+            .. Model(maxSequenceLength: 512, maxBatchSize: 8, maxGenerationLength: "None"),
+            new(DialogsFile, "FILE", "JSON: a dialog ([{\"role\":\"user\",\"content\":\"...\"}]), a list of dialogs, or a dialog a line.")
+            {
+                IsPath = true,
+            },
+            new(Prompt, "TEXT", "One message from the user; may be repeated, each a dialog of its own.")
+            {
+                Repeats = true,
+                ConfigPlural = "prompts",
+            },
+            new(System, "TEXT", "A system message before each --prompt, or before the conversation."),
+            new(Dialogs, "JSON", "Dialogs, as in --dialogs-file.") { ConfigOnly = true },
+            .. Run,
+        ],
+        Tokenize =>
+        [
+            Tokenizer,
+            new(Bos, null, "Put the BOS token before each text."),
+        ],
+        _ => throw new ArgumentOutOfRangeException(nameof(command), command, "No such command."),
+    };
+
+    private static IEnumerable<OptionDefinition> Model(int maxSequenceLength, int maxBatchSize, string maxGenerationLength) =>
+    [
+        new(CheckpointDirectory, "DIR", "Folder with params.json and consolidated.*.pth, one file a rank.") { IsPath = true },
+        Tokenizer,
+        new(MaxSequenceLength, "N", $"Positions a row, prompt and new tokens together. Default: {maxSequenceLength}."),
+        new(MaxBatchSize, "N", $"Rows that run together; more prompts run in consecutive batches. Default: {maxBatchSize}."),
+        new(MaxGenerationLength, "N", $"New tokens a row at most; None for as many as fit. Default: {maxGenerationLength}."),
+        new(Temperature, "T", "0 always takes the most probable token. Default: 0.6."),
+        new(TopP, "P", "Sample from the most probable tokens that together reach P. Default: 0.9."),
+        new(Seed, "N", "Of the draws; the same seed gives the same text on any number of ranks. Default: 1."),
+        new(LogProbabilities, null, "Report log probabilities (with --format json)."),
+        new(StopTokenIds, "IDS", "Token ids that end a row, such as 2,13, in place of the tokenizer's EOS."),
+    ];
+
+    private static IEnumerable<OptionDefinition> Run =>
+    [
+        new(Format, "text|json", "json: one document on standard output and nothing else there. Default: text."),
+        ConfigFile,
+        new(Threads, "N", "Compute threads of each rank. Default: OMP_NUM_THREADS, else this rank's share of the cores."),
+        new(SkipChecksums, null, "Do not verify the checkpoint's checksums while loading."),
+    ];
+}

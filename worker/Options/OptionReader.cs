@@ -1,0 +1,127 @@
+using System.Collections.Immutable;
+using System.Globalization;
+
+namespace Distributed.Worker.Options;
+
+/// <summary>Turns what was given into values, and collects a sentence for each that is none: a user sees all mistakes at once.</summary>
+internal sealed class OptionReader(OptionValues values, List<string> problems)
+{
+    public string? Text(string name) => values[name]?.Last;
+
+    public string? Required(string name, string next)
+    {
+        if (values[name] is { Last.Length: > 0 } given)
+        {
+            return given.Last;
+        }
+
+        problems.Add($"--{name} is missing; {next}.");
+        return null;
+    }
+
+    public bool Flag(string name)
+    {
+        if (values[name] is not { } given)
+        {
+            return false;
+        }
+
+        return bool.TryParse(given.Last, out var flag) ? flag : Refuse(given, "is neither true nor false", false);
+    }
+
+    public int Integer(string name, int absent, int minimum, int maximum)
+        => values[name] is { } given ? Integer(given, minimum, maximum, absent) : absent;
+
+    /// <summary>Like <see cref="Integer(string, int, int, int)"/>; <c>None</c>, as Python spells it, is <see langword="null"/>.</summary>
+    public int? IntegerOrNone(string name, int? absent, int minimum, int maximum) => values[name] switch
+    {
+        null => absent,
+        { Last: "None" or "none" } => null,
+        { } given => Integer(given, minimum, maximum, minimum),
+    };
+
+    public long Seed(string name, long absent)
+    {
+        if (values[name] is not { } given)
+        {
+            return absent;
+        }
+
+        return long.TryParse(given.Last, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number)
+            ? number
+            : Refuse(given, "is not a whole number of at most 64 bits", absent);
+    }
+
+    /// <summary>A number; its range is the business of whoever uses it.</summary>
+    public float Number(string name, float absent)
+    {
+        if (values[name] is not { } given)
+        {
+            return absent;
+        }
+
+        return float.TryParse(given.Last, NumberStyles.Float, CultureInfo.InvariantCulture, out var number)
+            ? number
+            : Refuse(given, "is not a number", absent);
+    }
+
+    public T Choice<T>(string name, T absent)
+        where T : struct, Enum
+    {
+        if (values[name] is not { } given)
+        {
+            return absent;
+        }
+
+        foreach (var choice in Enum.GetValues<T>())
+        {
+            if (string.Equals(choice.ToString(), given.Last, StringComparison.OrdinalIgnoreCase))
+            {
+                return choice;
+            }
+        }
+
+        var choices = string.Join(" or ", Enum.GetNames<T>().Select(choice => choice.ToLowerInvariant()));
+        return Refuse(given, $"is not {choices}", absent);
+    }
+
+    /// <summary>A list of token ids, <c>1,2,3</c> or <c>[1, 2, 3]</c>; default where nothing was given.</summary>
+    public ImmutableArray<int> TokenIds(string name)
+        => values[name] is { } given ? ParseTokenIds(given, string.Join(',', given.Values)) : default;
+
+    /// <summary>One list of token ids for each time the option was given.</summary>
+    public IEnumerable<ImmutableArray<int>> TokenIdLists(string name)
+        => values[name] is { } given ? given.Values.Select(text => ParseTokenIds(given, text)) : [];
+
+    private ImmutableArray<int> ParseTokenIds(OptionValues.Given given, string text)
+    {
+        const StringSplitOptions Lenient = StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries;
+        var ids = ImmutableArray.CreateBuilder<int>();
+        foreach (var part in text.Trim().Trim('[', ']', '(', ')').Split(',', Lenient))
+        {
+            if (!int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var id))
+            {
+                problems.Add($"{given.Source} {Shown(text)}: '{Shown(part)}' is not a token id; write whole numbers such as 1,15043.");
+                return [];
+            }
+
+            ids.Add(id);
+        }
+
+        return ids.ToImmutable();
+    }
+
+    private int Integer(OptionValues.Given given, int minimum, int maximum, int otherwise)
+        => int.TryParse(given.Last, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number)
+            && number >= minimum && number <= maximum
+            ? number
+            : Refuse(given, $"is not a whole number from {minimum} to {maximum}", otherwise);
+
+    private T Refuse<T>(OptionValues.Given given, string rule, T otherwise)
+    {
+        problems.Add($"{given.Source} {Shown(given.Last)} {rule}.");
+        return otherwise;
+    }
+
+    private static string Shown(string text) => text.Length <= 60 ? text : $"{text[..57]}...";
+}

@@ -1,0 +1,69 @@
+using Distributed.Engine.Generation;
+
+namespace Distributed.Worker.Options;
+
+/// <summary>What standard output carries.</summary>
+internal enum OutputFormat
+{
+    Text,
+    Json,
+}
+
+/// <summary>What <c>complete</c> and <c>chat</c> have in common, read and checked as far as that needs no file.</summary>
+internal sealed record RunOptions
+{
+    // Beyond these the cache alone would not fit any machine; a typing error is likelier.
+    private const int MaxSequenceLengthLimit = 1 << 20;
+    private const int MaxBatchSizeLimit = 4096;
+    private const int MaxThreadCount = 1024;
+
+    /// <summary>Folder of the checkpoint; <see langword="null"/> where it was not given, which has been said.</summary>
+    public required string? CheckpointDirectory { get; init; }
+
+    /// <inheritdoc cref="CheckpointDirectory"/>
+    public required string? TokenizerPath { get; init; }
+
+    public required int MaxSequenceLength { get; init; }
+
+    public required int MaxBatchSize { get; init; }
+
+    public required GenerationOptions Generation { get; init; }
+
+    public required OutputFormat Format { get; init; }
+
+    /// <summary>Compute threads of this rank; <see langword="null"/> for its share of the cores.</summary>
+    public required int? ThreadCount { get; init; }
+
+    public required bool SkipsChecksums { get; init; }
+
+    /// <summary>Reads them for <paramref name="command"/>, whose defaults are those of Meta's example script of that name.</summary>
+    public static RunOptions Read(string command, OptionValues values, List<string> problems)
+    {
+        var chat = command == OptionCatalog.Chat;
+        var reader = new OptionReader(values, problems);
+        var maxSequenceLength = reader.Integer(OptionCatalog.MaxSequenceLength, chat ? 512 : 128, 1, MaxSequenceLengthLimit);
+        var generation = new GenerationOptions
+        {
+            MaxGenerationLength = reader.IntegerOrNone(OptionCatalog.MaxGenerationLength, chat ? null : 64, 0, int.MaxValue),
+            Temperature = reader.Number(OptionCatalog.Temperature, 0.6f),
+            TopP = reader.Number(OptionCatalog.TopP, 0.9f),
+            Seed = reader.Seed(OptionCatalog.Seed, 1),
+            LogProbabilities = reader.Flag(OptionCatalog.LogProbabilities),
+            Echo = reader.Flag(OptionCatalog.Echo),
+            StopTokenIds = reader.TokenIds(OptionCatalog.StopTokenIds),
+        };
+        problems.AddRange(generation.Problems());
+        return new RunOptions
+        {
+            CheckpointDirectory = reader.Required(
+                OptionCatalog.CheckpointDirectory, "name the folder with params.json and consolidated.00.pth, or a --config that does"),
+            TokenizerPath = reader.Required(OptionCatalog.TokenizerPath, "name the checkpoint's tokenizer.model, or a --config that does"),
+            MaxSequenceLength = maxSequenceLength,
+            MaxBatchSize = reader.Integer(OptionCatalog.MaxBatchSize, chat ? 8 : 4, 1, MaxBatchSizeLimit),
+            Generation = generation,
+            Format = reader.Choice(OptionCatalog.Format, OutputFormat.Text),
+            ThreadCount = reader.IntegerOrNone(OptionCatalog.Threads, null, 1, MaxThreadCount),
+            SkipsChecksums = reader.Flag(OptionCatalog.SkipChecksums),
+        };
+    }
+}

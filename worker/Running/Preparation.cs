@@ -1,0 +1,93 @@
+using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Generation;
+using Distributed.Engine.Tokenizers;
+using Distributed.Worker.Options;
+
+namespace Distributed.Worker.Running;
+
+/// <summary>The tokenizer and the checkpoint's index: all that is needed to tell whether a command can run, and no weights yet.</summary>
+internal sealed class Preparation : IDisposable
+{
+    private Preparation(RunOptions options, SentencePieceTokenizer tokenizer, MetaCheckpoint checkpoint)
+    {
+        Tokenizer = tokenizer;
+        Checkpoint = checkpoint;
+        Limits = new GenerationLimits(options.MaxSequenceLength, options.MaxBatchSize, checkpoint.Config.VocabularySize);
+    }
+
+    public SentencePieceTokenizer Tokenizer { get; }
+
+    public MetaCheckpoint Checkpoint { get; }
+
+    public GenerationLimits Limits { get; }
+
+    /// <summary>
+    /// Opens what the options name; <see langword="null"/> with at least one sentence in <paramref name="problems"/> where that fails.
+    /// </summary>
+    public static Preparation? TryOpen(RunOptions options, int worldSize, List<string> problems)
+    {
+        var tokenizer = TryLoadTokenizer(options.TokenizerPath, problems);
+        var checkpoint = options.CheckpointDirectory is { } directory
+            ? Try(() => Open(directory, tokenizer?.VocabularySize, worldSize), problems)
+            : null;
+        if (tokenizer is null || checkpoint is null)
+        {
+            checkpoint?.Dispose();
+            return null;
+        }
+
+        var preparation = new Preparation(options, tokenizer, checkpoint);
+        preparation.CheckStopTokens(options.Generation, problems);
+        return preparation;
+    }
+
+    /// <summary>
+    /// Loads a tokenizer; <see langword="null"/> where there is no path or, with a sentence in <paramref name="problems"/>, that fails.
+    /// </summary>
+    public static SentencePieceTokenizer? TryLoadTokenizer(string? path, List<string> problems)
+        => path is null ? null : Try(() => SentencePieceTokenizer.Load(path), problems);
+
+    public void Dispose() => Checkpoint.Dispose();
+
+    private static MetaCheckpoint Open(string directory, int? vocabularySize, int worldSize)
+    {
+        var checkpoint = MetaCheckpoint.Open(directory, vocabularySize);
+        try
+        {
+            checkpoint.RequireWorldSize(worldSize);
+            return checkpoint;
+        }
+        catch
+        {
+            checkpoint.Dispose();
+            throw;
+        }
+    }
+
+    private static T? Try<T>(Func<T> open, List<string> problems)
+        where T : class
+    {
+        try
+        {
+            return open();
+        }
+        catch (Exception exception) when (exception is CheckpointException or TokenizerFormatException)
+        {
+            problems.Add(exception.Message);
+            return null;
+        }
+    }
+
+    private void CheckStopTokens(GenerationOptions generation, List<string> problems)
+    {
+        if (generation.StopTokenIds.IsDefault)
+        {
+            return;
+        }
+
+        foreach (var tokenId in generation.StopTokenIds.Where(id => id >= Limits.VocabularySize))
+        {
+            problems.Add($"--{OptionCatalog.StopTokenIds} has {tokenId}; this model's ids are 0 to {Limits.VocabularySize - 1}.");
+        }
+    }
+}

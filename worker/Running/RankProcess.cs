@@ -1,0 +1,123 @@
+using System.Diagnostics;
+using System.Globalization;
+using Distributed.Collectives;
+using Distributed.Collectives.Launching;
+using Distributed.Engine.Generation;
+using Distributed.Engine.Model;
+using Distributed.Worker.Options;
+
+namespace Distributed.Worker.Running;
+
+/// <summary>One rank from the rendezvous to the end: it joins the group, loads its shard, then leads (rank 0) or follows.</summary>
+/// <param name="environment">Who this rank is.</param>
+/// <param name="link">Its tie to the launcher.</param>
+/// <param name="started">Timestamp of the start of the process.</param>
+internal sealed class RankProcess(RankEnvironment environment, LauncherLink link, long started)
+{
+    private const uint LoadedTag = 0x4C4F4144; // "LOAD"
+
+    // Ranks read their shards at the speed of their disks; one that dies meanwhile is noticed at once.
+    private static readonly TimeSpan LoadLimit = TimeSpan.FromMinutes(30);
+
+    /// <summary>Runs the rank on this thread, which drives the forward pass.</summary>
+    /// <exception cref="BadInputException">The command line, or what it names, cannot be used.</exception>
+    public void Run(CommandLine line)
+    {
+        // The ranks find each other while each reads and checks its files.
+        var joining = Task.Run(JoinAsync);
+        var (command, preparation) = GenerationCommand.Prepare(line, environment.WorldSize, withInputs: environment.Rank == 0);
+        using (preparation)
+        {
+            var threadCount = command.Options.ThreadCount ?? DefaultThreadCount();
+            if (!command.Options.SkipsChecksums)
+            {
+                using var shard = preparation.Checkpoint.Map(environment.Rank);
+                shard.VerifyChecksums(threadCount, progress: null, CancellationToken.None);
+            }
+
+            using var group = joining.GetAwaiter().GetResult();
+            try
+            {
+                Run(group, command, preparation, threadCount);
+            }
+            catch (Exception exception) when (exception is not (CollectiveException or BadInputException or NonFiniteLogitsException))
+            {
+                group.Abort($"rank {group.Rank} failed: {exception.Message}");
+                throw;
+            }
+        }
+    }
+
+    private async Task<ProcessGroup> JoinAsync()
+    {
+        if (environment.WorldSize == 1)
+        {
+            return new SingleProcessGroup();
+        }
+
+        var envelope = link.Envelope ?? throw new RankEnvironmentException(
+            $"WORLD_SIZE={environment.WorldSize} without a job envelope (DISTRUN_ENVELOPE); start several ranks with distrun.");
+        return await PeerRendezvous.JoinAsync(environment, envelope, new PeerRendezvousOptions(), CancellationToken.None);
+    }
+
+    private void Run(ProcessGroup group, GenerationCommand command, Preparation preparation, int threadCount)
+    {
+        if (group.Rank == 0)
+        {
+            Console.Error.WriteLine($"transport: {group.TransportDescription}; torch would need NCCL here");
+        }
+
+        using var model = LlamaModel.Load(preparation.Checkpoint, group, new LlamaModelOptions
+        {
+            MaxSequenceLength = preparation.Limits.MaxSequenceLength,
+            MaxBatchSize = preparation.Limits.MaxBatchSize,
+            ThreadCount = threadCount,
+        });
+        group.Barrier(new CollectiveOptions(LoadedTag, LoadLimit));
+        if (group.Rank == 0)
+        {
+            Lead(model, group, command, preparation);
+        }
+        else
+        {
+            new FollowerLoop(model, group).Run();
+        }
+    }
+
+    private void Lead(LlamaModel model, ProcessGroup group, GenerationCommand command, Preparation preparation)
+    {
+        var loadTime = Stopwatch.GetElapsedTime(started);
+        Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"Loaded in {loadTime.TotalSeconds:0.00} seconds"));
+        var leader = new LeaderLoop(model, group);
+        try
+        {
+            command.Lead(new LeaderSession
+            {
+                Generator = new LlamaGenerator(model, leader, preparation.Tokenizer),
+                Leader = leader,
+                Preparation = preparation,
+                Options = command.Options,
+                Link = link,
+                LoadTime = loadTime,
+                ThreadCount = model.Options.ThreadCount,
+            });
+        }
+        catch (Exception exception) when (exception is BadInputException or NonFiniteLogitsException)
+        {
+            // The request failed, not the group: the other ranks wait for a command and may go in peace.
+            leader.Stop();
+            throw;
+        }
+
+        leader.Stop();
+    }
+
+    // torchrun sets OMP_NUM_THREADS where several ranks share a machine, and so does distrun.
+    private int DefaultThreadCount()
+    {
+        var given = Environment.GetEnvironmentVariable("OMP_NUM_THREADS");
+        return int.TryParse(given, NumberStyles.None, CultureInfo.InvariantCulture, out var count) && count > 0
+            ? count
+            : Math.Max(1, Environment.ProcessorCount / environment.LocalWorldSize);
+    }
+}
