@@ -9,8 +9,8 @@ using Distributed.Launcher.Reporting;
 namespace Distributed.Launcher.Jobs;
 
 /// <summary>
-/// Runs one job on this machine: starts the ranks, supervises them, tells what became of them. Everything is decided on the thread that calls
-/// <see cref="Run"/>, which also starts the programs and therefore stays until the last of them is gone.
+/// Runs one job on this machine: starts the ranks, supervises them, tells what became of them. Everything is decided on the thread that
+/// calls <see cref="Run"/>, which also starts the programs and therefore stays until the last of them is gone.
 /// </summary>
 internal sealed class LocalAgent : IDisposable
 {
@@ -78,7 +78,8 @@ internal sealed class LocalAgent : IDisposable
         }
         catch (StartException exception)
         {
-            Note($"/bin/sh cannot be started ({exception.Message}); if distrun itself is killed with SIGKILL, programs other than the bundled worker may live on.");
+            Note($"/bin/sh cannot be started ({exception.Message}); if distrun itself is killed with SIGKILL, "
+                + "programs other than the bundled worker may live on.");
             return null;
         }
     }
@@ -90,8 +91,8 @@ internal sealed class LocalAgent : IDisposable
     }
 
     /// <summary>
-    /// Has the bundled worker check its input once before any rank is started, so that a mistake is told once and not by every rank. One rank alone
-    /// checks for itself.
+    /// Has the bundled worker check its input once before any rank is started, so that a mistake is told once and not by every rank. One
+    /// rank alone checks for itself.
     /// </summary>
     /// <returns>The exit code to end with; <see langword="null"/> to go on.</returns>
     private int? Preflight()
@@ -119,8 +120,7 @@ internal sealed class LocalAgent : IDisposable
 
         if (end.ExitCode != ExitCodes.BadInput)
         {
-            _console.Say(string.Create(
-                CultureInfo.InvariantCulture, $"distrun: The worker that checks the input before any rank is started failed (exitcode {end.TorchCode})."));
+            Say($"The worker that checks the input before any rank is started failed (exitcode {end.TorchCode}).");
         }
 
         return end.ShellCode;
@@ -131,15 +131,15 @@ internal sealed class LocalAgent : IDisposable
         using var port = _port.GetAwaiter().GetResult();
         if (_options.MasterPort != 0 && _options.MasterPort != port.Number)
         {
-            Note(string.Create(CultureInfo.InvariantCulture, $"port {_options.MasterPort} is in use; MASTER_PORT is {port.Number} instead."));
+            Note($"port {_options.MasterPort} is in use; MASTER_PORT is {port.Number} instead.");
         }
 
         var errorFiles = ErrorFiles.Create(_options.LogDirectory, _options.RunId, _job, WorldSize);
-        if (_starter.ShareCores() is { } threads && !_options.Program.IsBundled) // The bundled worker shares the cores out by itself, and says so.
+        if (_starter.ShareCores() is { } threads && !_options.Program.IsBundled)
         {
-            Note(string.Create(
-                CultureInfo.InvariantCulture,
-                $"OMP_NUM_THREADS={threads} for each rank ({Environment.ProcessorCount} cores / {WorldSize} ranks); set it to choose another number."));
+            // The bundled worker shares the cores out by itself, and says so.
+            var share = $"{Environment.ProcessorCount} cores / {WorldSize} ranks";
+            Note($"OMP_NUM_THREADS={threads} for each rank ({share}); set it to choose another number.");
         }
 
         if (_starter.NeedsStore)
@@ -182,8 +182,7 @@ internal sealed class LocalAgent : IDisposable
         WaitForOutput(group, supervisor);
         foreach (var rank in supervisor.Alive)
         {
-            var id = group.Workers[rank].Process.Id;
-            _console.Say(string.Create(CultureInfo.InvariantCulture, $"distrun: rank {rank} (pid {id}) does not end although it was killed; it is left behind."));
+            Say($"rank {rank} (pid {group.Workers[rank].Process.Id}) does not end although it was killed; it is left behind.");
         }
 
         if (supervisor.StoppedBySignal is { } signal)
@@ -198,7 +197,7 @@ internal sealed class LocalAgent : IDisposable
 
         if (_failure is not null)
         {
-            _console.Say($"distrun: {_failure}");
+            Say(_failure);
             return ExitCodes.Failure;
         }
 
@@ -218,7 +217,7 @@ internal sealed class LocalAgent : IDisposable
 
     private void WaitForOutput(WorkerGroup group, Supervisor supervisor)
     {
-        // From here on a signal ends the launcher where it stands: nothing runs any more, and what keeps it is a console that takes no output.
+        // From here on a signal ends the launcher where it stands: nothing runs any more, and what keeps it is a console that takes nothing.
         Interlocked.Exchange(ref _isConcluding, 1);
         if (Volatile.Read(ref _signalCount) > 1)
         {
@@ -242,7 +241,7 @@ internal sealed class LocalAgent : IDisposable
 
     private int FailToStart(StartException failure)
     {
-        _console.Say($"distrun: {_options.Program.Path} cannot be started: {failure.Message}.");
+        Say($"{_options.Program.Path} cannot be started: {failure.Message}.");
         return failure.IsProgramsFault ? ExitCodes.BadInput : ExitCodes.Failure;
     }
 
@@ -259,11 +258,14 @@ internal sealed class LocalAgent : IDisposable
     }
 
     private void TellLongTeardown(IReadOnlyCollection<int> alive)
-        => Note(string.Create(
-            CultureInfo.InvariantCulture,
-            $"waiting for rank {string.Join(", ", alive)} to end, until SIGKILL after {_options.ShutdownTimeout.TotalSeconds:0.###} s; Ctrl-C kills at once."));
+    {
+        var limit = string.Create(CultureInfo.InvariantCulture, $"{_options.ShutdownTimeout.TotalSeconds:0.###} s");
+        Note($"waiting for rank {string.Join(", ", alive)} to end, until SIGKILL after {limit}; Ctrl-C kills at once.");
+    }
 
     /// <summary>Says something while the job runs. The agent's thread does not wait for the console, which may take its time.</summary>
     private void Note(string text)
-        => _notes = _notes.ContinueWith(_ => _console.Say($"distrun: {text}"), TaskScheduler.Default);
+        => _notes = _notes.ContinueWith(_ => Say(text), TaskScheduler.Default);
+
+    private void Say(string text) => _console.Say($"distrun: {text}");
 }

@@ -7,9 +7,10 @@ namespace Distributed.Launcher.Jobs;
 /// The port that a job's programs may listen on (MASTER_PORT), set apart for the life of the job.
 /// </summary>
 /// <remarks>
-/// The launcher cannot keep the port open itself, for then rank 0 could not. So that nothing else comes to have it meanwhile, it is taken from below the
-/// ranges from which Linux (32768), macOS and Windows (49152) choose ports for outgoing connections, and this user's other jobs keep off it: each locks
-/// the byte of its port in one shared file, and the kernel drops the lock with the launcher. macOS has no such locks in .NET and goes without.
+/// The launcher cannot keep the port open itself, for then rank 0 could not. So that nothing else comes to have it meanwhile, it is taken
+/// from below the ranges from which Linux (32768), macOS and Windows (49152) choose ports for outgoing connections, and this user's other
+/// jobs keep off it: each locks the byte of its port in one shared file, and the kernel drops the lock with the launcher. macOS has no such
+/// locks in .NET and goes without.
 /// </remarks>
 internal sealed class MasterPort : IDisposable
 {
@@ -72,7 +73,8 @@ internal sealed class MasterPort : IDisposable
 
     private static FileStream? TryClaim(string claims, int number)
     {
-        var file = new FileStream(Path.Combine(claims, ClaimsFile), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite, bufferSize: 0);
+        var path = Path.Combine(claims, ClaimsFile);
+        var file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite, bufferSize: 0);
         try
         {
             if (!OperatingSystem.IsMacOS())

@@ -58,7 +58,8 @@ internal sealed class RankStarter
     public Worker StartPreflight()
     {
         var command = Command(0, _environment.OfPreflight(WorldSize, _job.Path), ChildInput.Empty);
-        return new Worker(0, command, _guardian, _console, new WorkerOutput(ConsoleTarget.Out, OutPrefix: null, ErrorPrefix: null), envelope: null);
+        var output = new WorkerOutput(ConsoleTarget.Out, OutPrefix: null, ErrorPrefix: null);
+        return new Worker(0, command, _guardian, _console, output, envelope: null);
     }
 
     /// <summary>Starts one rank.</summary>

@@ -17,8 +17,9 @@ internal enum ConsoleTarget
 /// there. Safe for use from several threads.
 /// </summary>
 /// <remarks>
-/// Nothing is queued: a rank whose output the console does not take waits for the console, as it would without a launcher. When both streams
-/// are one terminal, lines for it wait for a moment while a text without its line feed (a sentence that is being generated) is growing there.
+/// Nothing is queued: a rank whose output the console does not take waits for the console, as it would without a launcher. When both
+/// streams are one terminal, lines for it wait for a moment while a text without its line feed (a sentence that is being generated) is
+/// growing there.
 /// </remarks>
 internal sealed class ConsoleOutput
 {

@@ -42,8 +42,8 @@ internal static unsafe partial class Libc
     }
 
     /// <summary>
-    /// Keeps what the launcher itself has inherited, beyond the three standard streams, from the programs that it starts: whoever waits for the end of
-    /// a pipe must not wait for a rank too.
+    /// Keeps what the launcher itself has inherited, beyond the three standard streams, from the programs that it starts: whoever waits for
+    /// the end of a pipe must not wait for a rank too.
     /// </summary>
     public static void KeepInheritedDescriptors()
     {

@@ -6,8 +6,8 @@ namespace Distributed.Launcher.Processes;
 
 /// <summary>posix_spawn(3): starts a program in a group or session of its own, with clean signals and three descriptors.</summary>
 /// <remarks>
-/// System.Diagnostics.Process offers neither groups nor a choice of the thread that collects its children: it installs a SIGCHLD handler that
-/// collects them itself.
+/// System.Diagnostics.Process offers neither groups nor a choice of the thread that collects its children: it installs a SIGCHLD handler
+/// that collects them itself.
 /// </remarks>
 [UnsupportedOSPlatform("windows")]
 internal static unsafe class PosixSpawn
@@ -25,7 +25,9 @@ internal static unsafe class PosixSpawn
     // macOS has no pipe2, so this closes what might have slipped through between making a pipe and marking it.
     private static readonly int CloseByDefault = OperatingSystem.IsMacOS() ? 0x4000 : 0; // POSIX_SPAWN_CLOEXEC_DEFAULT
 
-    /// <summary>Starts <paramref name="path"/> and returns its process id, once the new program has replaced the launcher's image.</summary>
+    /// <summary>
+    /// Starts <paramref name="path"/> and returns its process id, once the new program has replaced the launcher's image.
+    /// </summary>
     /// <param name="path">The executable file.</param>
     /// <param name="arguments">[argument], the program's name first.</param>
     /// <param name="environment">[variable], NAME=value.</param>

@@ -72,11 +72,14 @@ internal static class Signals
         Libc.SetSignalAction(TerminalOutput, IgnoreAction);
     }
 
-    /// <summary>The signals that a new program gets in their default disposition, as the bit set that sigset_t begins with on Linux and macOS.</summary>
+    /// <summary>
+    /// The signals that a new program gets in their default disposition, as the bit set that sigset_t begins with on Linux and macOS.
+    /// </summary>
     public static ulong Defaults()
     {
-        // All, also the two that the threads of glibc use: it ignores those in a new program unless they are named. SIGKILL and SIGSTOP have no other
-        // disposition. For ranks, which are not in the terminal's foreground group, reading it is an error (EIO), as under torchrun, and no silent stop.
+        // All, also the two that the threads of glibc use: it ignores those in a new program unless they are named. SIGKILL and SIGSTOP
+        // have no other disposition. For ranks, which are not in the terminal's foreground group, reading it is an error (EIO), as under
+        // torchrun, and no silent stop.
         var others = Bit(Kill) | Bit(Stop) | Bit(TerminalInput) | Bit(TerminalOutput) | (HangupIsIgnored ? Bit(Hangup) : 0);
         return ulong.MaxValue & ~others;
     }

@@ -24,6 +24,11 @@ internal sealed record CampaignOptions(string Campaign, int Count, int Ranks, in
         Without arguments of its own, distrun runs the bundled worker on the demo checkpoint.
         """;
 
+    /// <summary>The first line of the output.</summary>
+    public string Describe(TimeSpan window) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{Campaign}: {Count} runs, seed {Seed}, kills within {window.TotalSeconds:0.0} s: distrun {string.Join(' ', Arguments)}");
+
     /// <summary>Reads the command line; <see langword="null"/> after the usage has been printed.</summary>
     public static CampaignOptions? Read(IReadOnlyList<string> arguments, TextWriter errors)
     {
@@ -48,7 +53,8 @@ internal sealed record CampaignOptions(string Campaign, int Count, int Ranks, in
             if (isRead)
             {
                 var ranks = numbers["--ranks"];
-                return new CampaignOptions(own[0], numbers["--count"], ranks, numbers["--seed"], separator >= 0 ? [.. arguments.Skip(separator + 1)] : Demo(ranks));
+                string[] launch = separator >= 0 ? [.. arguments.Skip(separator + 1)] : Demo(ranks);
+                return new CampaignOptions(own[0], numbers["--count"], ranks, numbers["--seed"], launch);
             }
         }
 

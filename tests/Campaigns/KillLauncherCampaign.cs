@@ -16,7 +16,7 @@ internal static class KillLauncherCampaign
 
         // The ranks' time, and before it the launcher's own, in which a rank may just be being started.
         var window = StartUp + CampaignWindow.Measure(options.Arguments, RunLimit);
-        Console.WriteLine($"{options.Campaign}: {options.Count} runs, seed {options.Seed}, kills within {window.TotalSeconds:0.0} s: distrun {string.Join(' ', options.Arguments)}");
+        Console.WriteLine(options.Describe(window));
         var misses = 0;
         for (var run = 1; run <= options.Count; run++)
         {

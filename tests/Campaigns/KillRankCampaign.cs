@@ -17,7 +17,7 @@ internal static partial class KillRankCampaign
         var gone = new Statistics("others gone");
         var ended = new Statistics("distrun ended");
         var window = CampaignWindow.Measure(options.Arguments, RunLimit);
-        Console.WriteLine($"{options.Campaign}: {options.Count} runs, seed {options.Seed}, kills within {window.TotalSeconds:0.0} s: distrun {string.Join(' ', options.Arguments)}");
+        Console.WriteLine(options.Describe(window));
         var misses = 0;
         var late = 0;
         for (var run = 0; run < options.Count;)

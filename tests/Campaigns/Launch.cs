@@ -111,7 +111,7 @@ internal sealed partial class Launch : IDisposable
     }
 
     private static string? Variable(string environment, string name)
-        => environment.Split('\0').FirstOrDefault(variable => variable.StartsWith(name + "=", StringComparison.Ordinal))?[(name.Length + 1)..];
+        => environment.Split('\0').FirstOrDefault(pair => pair.StartsWith(name + "=", StringComparison.Ordinal))?[(name.Length + 1)..];
 
     private static int ParentOf(int id)
     {

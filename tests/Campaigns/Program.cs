@@ -7,4 +7,9 @@ if (!OperatingSystem.IsLinux())
 }
 
 var options = CampaignOptions.Read(args, Console.Error);
-return options is null ? 2 : options.Campaign == CampaignOptions.KillRank ? KillRankCampaign.Run(options) : KillLauncherCampaign.Run(options);
+return options switch
+{
+    null => 2,
+    { Campaign: CampaignOptions.KillRank } => KillRankCampaign.Run(options),
+    _ => KillLauncherCampaign.Run(options),
+};
