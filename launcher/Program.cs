@@ -14,6 +14,7 @@ if (options is null)
 if (!OperatingSystem.IsWindows())
 {
     Signals.PrepareLauncher();
+    Libc.KeepInheritedDescriptors();
 }
 
 try
@@ -21,7 +22,7 @@ try
     using var agent = new LocalAgent(options, console);
     return agent.Run();
 }
-catch (Exception exception) when (exception is JobDirectoryException or StartException)
+catch (JobDirectoryException exception)
 {
     console.Say($"distrun: {exception.Message}");
     return ExitCodes.Failure;

@@ -191,7 +191,8 @@ public static class ErrorFile
         }
 
         var text = value.ValueKind == JsonValueKind.String ? value.GetString()! : value.GetRawText();
-        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds) && seconds is >= 0 and < 253_402_300_800
+        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds)
+            && seconds is >= 0 and < 253_402_300_800 // the year 10000
             ? DateTimeOffset.FromUnixTimeSeconds((long)seconds)
             : null;
     }

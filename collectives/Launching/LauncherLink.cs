@@ -102,8 +102,8 @@ public sealed class LauncherLink
         }
 
         var pipe = NativeProcess.TakeStandardInput();
-        return new Lifeline(
-            new FileStream(pipe, FileAccess.Read, bufferSize: 0), isHungUp: () => NativeProcess.IsHungUp(pipe), launcherLost: EndWithLauncher);
+        var stream = new FileStream(pipe, FileAccess.Read, bufferSize: 0);
+        return new Lifeline(stream, isHungUp: () => NativeProcess.IsHungUp(pipe), launcherLost: EndWithLauncher);
     }
 
     private static void EndWithLauncher() => NativeProcess.ExitNow(ExitCodes.GroupFailed);

@@ -14,6 +14,7 @@ internal sealed class Lifeline
     internal const int FrameHeaderByteCount = 4;
     internal const int MaxFrameByteCount = 64 * 1024;
 
+    private const string StartWithDistrun = "although DISTRUN_ENVELOPE=1; start this program with distrun.";
     private const int ThreadStackByteCount = 256 * 1024;
     private static readonly TimeSpan HangUpCheckInterval = TimeSpan.FromMilliseconds(100);
 
@@ -45,8 +46,7 @@ internal sealed class Lifeline
         // WaitAny leaves a failure to GetResult, which throws it as it is.
         if (Task.WaitAny([_envelope.Task], limit) < 0)
         {
-            throw new RankEnvironmentException(
-                $"No job envelope came on stdin within {limit.TotalSeconds:0.#} s although DISTRUN_ENVELOPE=1; start this program with distrun.");
+            throw new RankEnvironmentException($"No job envelope came on stdin within {limit.TotalSeconds:0.#} s {StartWithDistrun}");
         }
 
         return _envelope.Task.GetAwaiter().GetResult();
@@ -103,7 +103,7 @@ internal sealed class Lifeline
                 return count < JobEnvelope.MaxByteCount
                     ? 0
                     : throw new RankEnvironmentException(
-                        $"The first {JobEnvelope.MaxByteCount} bytes on stdin hold no job envelope although DISTRUN_ENVELOPE=1; start this program with distrun.");
+                        $"The first {JobEnvelope.MaxByteCount} bytes on stdin hold no job envelope {StartWithDistrun}");
             }
         }
     }
@@ -138,7 +138,8 @@ internal sealed class Lifeline
         if (length > MaxFrameByteCount)
         {
             throw new RankEnvironmentException(
-                $"The launcher's pipe announced {length} bytes of input at once, above the limit of {MaxFrameByteCount}; something else writes to this stdin.");
+                $"The launcher's pipe announced {length} bytes of input at once, above the limit of {MaxFrameByteCount}; "
+                + "something else writes to this stdin.");
         }
 
         _frameRemaining = (int)length;

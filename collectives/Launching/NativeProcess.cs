@@ -33,7 +33,9 @@ internal static partial class NativeProcess
     [UnsupportedOSPlatform("windows")]
     public static int ParentId() => GetParentId();
 
-    /// <summary>Moves stdin to a descriptor that programs started from here do not inherit, and leaves the null device in its place.</summary>
+    /// <summary>
+    /// Moves stdin to a descriptor that programs started from here do not inherit, and leaves the null device in its place.
+    /// </summary>
     [UnsupportedOSPlatform("windows")]
     public static SafeFileHandle TakeStandardInput()
     {

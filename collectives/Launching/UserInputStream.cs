@@ -25,7 +25,9 @@ internal sealed class UserInputStream : Stream
         set => throw new NotSupportedException();
     }
 
-    /// <summary>Takes as much of <paramref name="bytes"/> as there is room for, waiting up to <paramref name="patience"/> for the first.</summary>
+    /// <summary>
+    /// Takes as much of <paramref name="bytes"/> as there is room for, waiting up to <paramref name="patience"/> for the first.
+    /// </summary>
     /// <returns>How many were taken: 0 when the reader made no room in time.</returns>
     public int Append(ReadOnlySpan<byte> bytes, TimeSpan patience)
     {

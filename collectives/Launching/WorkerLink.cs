@@ -6,7 +6,9 @@ namespace Distributed.Collectives.Launching;
 /// The launcher's end of its tie to one worker that takes the envelope: writes the envelope and forwards the user's input over the
 /// worker's stdin. As long as this end is open the worker lives.
 /// </summary>
-/// <remarks>After the envelope the pipe carries frames: <c>[u32 little-endian length][bytes]</c>, length 0 for the end of the input.</remarks>
+/// <remarks>
+/// After the envelope the pipe carries frames: <c>[u32 little-endian length][bytes]</c>, length 0 for the end of the input.
+/// </remarks>
 public sealed class WorkerLink : IDisposable
 {
     private readonly Stream _pipe;
@@ -26,8 +28,8 @@ public sealed class WorkerLink : IDisposable
     public void EndUserInput() => TryWrite(new byte[Lifeline.FrameHeaderByteCount]);
 
     /// <summary>
-    /// Passes on all of <paramref name="input"/>, then its end. Blocks for as long as the user or the worker keeps it waiting, so it wants a
-    /// thread that nobody waits for; returns early when the worker is gone.
+    /// Passes on all of <paramref name="input"/>, then its end. Blocks for as long as the user or the worker keeps it waiting, so it wants
+    /// a thread that nobody waits for; returns early when the worker is gone.
     /// </summary>
     public void ForwardUserInput(Stream input)
     {

@@ -43,8 +43,8 @@ internal static class Gpus
     internal static int CountDevices(string folder)
     {
         const string Prefix = "nvidia";
-        return Directory.EnumerateFiles(folder, Prefix + "*")
-            .Count(path => int.TryParse(Path.GetFileName(path.AsSpan())[Prefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out _));
+        return Directory.EnumerateFiles(folder, Prefix + "*").Select(path => Path.GetFileName(path)[Prefix.Length..])
+            .Count(number => int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out _));
     }
 
     private static int CountListed()

@@ -21,7 +21,9 @@ internal sealed record LaunchOptions
     /// <summary>MASTER_PORT; 0 for a free one.</summary>
     public required int MasterPort { get; init; }
 
-    /// <summary>Where error files are kept: a folder, <c>/dev/null</c> for nowhere; <see langword="null"/> for as long as the job runs.</summary>
+    /// <summary>
+    /// Where error files are kept: a folder, <c>/dev/null</c> for nowhere; <see langword="null"/> for as long as the job runs.
+    /// </summary>
     public string? LogDirectory { get; init; }
 
     /// <summary>Template of the prefix of a rank's lines; <see langword="null"/> for the default one.</summary>

@@ -3,7 +3,9 @@ using System.Globalization;
 namespace Distributed.Launcher.CommandLine;
 
 /// <summary>Turns options and their PET_ defaults into <see cref="LaunchOptions"/>, and collects every mistake on the way.</summary>
-/// <param name="given">Looks up the value of an option on the command line, "" for a flag; <see langword="null"/> where it is not given.</param>
+/// <param name="given">
+/// Looks up the value of an option on the command line, "" for a flag; <see langword="null"/> where it is not given.
+/// </param>
 /// <param name="environment">Looks up an environment variable.</param>
 /// <param name="problems">Receives the mistakes, one sentence each: value, rule, next step.</param>
 internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, Func<string, string?> environment, List<string> problems)
@@ -57,7 +59,8 @@ internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, F
 
         if (words.Count == 0)
         {
-            problems.Add("No program is given; write it after the options, for example: distrun --nproc-per-node 2 worker complete --config configs/demo.json.");
+            problems.Add("No program is given; write it after the options, for example: "
+                + "distrun --nproc-per-node 2 worker complete --config configs/demo.json.");
             return null;
         }
 
@@ -66,7 +69,8 @@ internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, F
 
     private int LocalWorldSize()
     {
-        var text = Text(LauncherOption.NprocPerNode) ?? "1";
+        var option = LauncherOption.NprocPerNode;
+        var text = Text(option) ?? "1";
         switch (text)
         {
             case "cpu":
@@ -75,19 +79,19 @@ internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, F
                 var gpus = Gpus.CountVisible();
                 if (gpus == 0)
                 {
-                    problems.Add($"{Source(LauncherOption.NprocPerNode)} gpu: no NVIDIA GPU (CUDA) is visible here; use cpu, auto or a number.");
+                    problems.Add($"{Source(option)} gpu: no NVIDIA GPU (CUDA) is visible here; use cpu, auto or a number.");
                 }
 
                 return gpus;
             case "auto":
                 return Gpus.CountVisible() is > 0 and var visible ? visible : Environment.ProcessorCount;
             default:
-                if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var count) && count is >= 1 and <= MaxLocalWorldSize)
+                if (TryParse(text, out var count) && count is >= 1 and <= MaxLocalWorldSize)
                 {
                     return count;
                 }
 
-                problems.Add($"{Source(LauncherOption.NprocPerNode)} {text} is none of auto, cpu, gpu or a number from 1 to {MaxLocalWorldSize}; choose one of them.");
+                problems.Add($"{Source(option)} {text} is none of auto, cpu, gpu or a number from 1 to {MaxLocalWorldSize}; choose one of them.");
                 return 1;
         }
     }
@@ -96,7 +100,7 @@ internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, F
     {
         var text = Text(LauncherOption.Nnodes) ?? "1";
         var parts = text.Split(':');
-        var numbers = parts.Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0).ToArray();
+        var numbers = parts.Select(part => TryParse(part, out var number) ? number : 0).ToArray();
         if (parts.Length > 2 || numbers[0] < 1 || numbers[^1] < numbers[0])
         {
             problems.Add($"{Source(LauncherOption.Nnodes)} {text} is neither N nor MIN:MAX with 1 <= MIN <= MAX; write 1.");
@@ -175,7 +179,9 @@ internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, F
             return seconds;
         }
 
-        problems.Add($"{source}{text} is not a number of seconds {(mayBeZero ? "from 0" : "above 0")} to {MaxSeconds:0}; write {absent.ToString(CultureInfo.InvariantCulture)}, say.");
+        var rule = mayBeZero ? "from 0" : "above 0";
+        problems.Add(string.Create(
+            CultureInfo.InvariantCulture, $"{source}{text} is not a number of seconds {rule} to {MaxSeconds:0}; write {absent}, say."));
         return absent;
     }
 
@@ -186,7 +192,7 @@ internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, F
             return absent;
         }
 
-        if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= minimum && number <= maximum)
+        if (TryParse(text, out var number) && number >= minimum && number <= maximum)
         {
             return number;
         }
@@ -197,6 +203,9 @@ internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, F
         problems.Add($"{Source(option)} {text} {rule}; write {absent}, say.");
         return absent;
     }
+
+    private static bool TryParse(string text, out int number)
+        => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);
 
     private bool Flag(LauncherOption option)
     {

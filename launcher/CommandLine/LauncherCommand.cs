@@ -7,7 +7,9 @@ namespace Distributed.Launcher.CommandLine;
 /// <summary>The command line of distrun: what to launch, or what to say instead.</summary>
 internal static class LauncherCommand
 {
-    /// <summary>Reads the command line and the environment; prints help, the version or every mistake where that is all there is to do.</summary>
+    /// <summary>
+    /// Reads the command line and the environment; prints help, the version or every mistake where that is all there is to do.
+    /// </summary>
     /// <returns>What to launch, or the exit code to end with.</returns>
     public static (LaunchOptions? Options, int ExitCode) Read(IReadOnlyList<string> arguments, ConsoleOutput console)
     {
@@ -37,11 +39,14 @@ internal static class LauncherCommand
         return (null, ExitCodes.BadInput);
     }
 
-    private static string Version => typeof(LauncherCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;
+    private static string Version
+        => typeof(LauncherCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;
 
     private static string Help()
     {
-        string[] names = [.. LauncherOption.Supported.Select(option => $"{(option.Alias is null ? "" : option.Alias + ", ")}{option.Name} {option.ValueName}")];
+        var names = LauncherOption.Supported
+            .Select(option => option.Alias is { } alias ? $"{alias}, {option.Name}" : $"{option.Name} {option.ValueName}")
+            .ToArray();
         var width = names.Max(name => name.Length) + 1;
         var options = names.Zip(LauncherOption.Supported, (name, option) => $"  {name.PadRight(width)}{option.Description}");
         return $$"""

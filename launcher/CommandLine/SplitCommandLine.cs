@@ -45,7 +45,9 @@ internal sealed class SplitCommandLine
     /// <summary>One sentence for each option that is unknown or incomplete.</summary>
     public IReadOnlyList<string> Problems => _problems;
 
-    /// <summary>Whether one of the problems is an option that is not known, so that it is not known either where the program begins.</summary>
+    /// <summary>
+    /// Whether one of the problems is an option that is not known, so that it is not known either where the program begins.
+    /// </summary>
     public bool HasUnknownOption { get; private set; }
 
     public bool WantsHelp { get; }
@@ -63,7 +65,8 @@ internal sealed class SplitCommandLine
     private static string Unknown(string name)
     {
         var spelled = name.Replace('_', '-');
-        var similar = LauncherOption.Supported.FirstOrDefault(option => spelled.Length > 3 && option.Name.StartsWith(spelled, StringComparison.Ordinal));
+        var similar = LauncherOption.Supported.FirstOrDefault(
+            option => spelled.Length > 3 && option.Name.StartsWith(spelled, StringComparison.Ordinal));
         return similar is null
             ? $"{name} is not an option of distrun; options of the program go after its name."
             : $"{name} is not an option of distrun; did you mean {similar.Name}?";

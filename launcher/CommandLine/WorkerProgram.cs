@@ -4,7 +4,9 @@ namespace Distributed.Launcher.CommandLine;
 /// <param name="Title">What the failure report calls it.</param>
 /// <param name="Path">The executable file.</param>
 /// <param name="Arguments">[argument], what the user typed, with those of an interpreter before.</param>
-/// <param name="IsBundled">Whether it is the worker that comes with the launcher, which knows the whole contract (envelope, preflight).</param>
+/// <param name="IsBundled">
+/// Whether it is the worker that comes with the launcher, which knows the whole contract (envelope, preflight).
+/// </param>
 internal sealed record WorkerProgram(string Title, string Path, IReadOnlyList<string> Arguments, bool IsBundled)
 {
     private const string LocalRankMacro = "${local_rank}";

@@ -92,7 +92,8 @@ internal sealed class WorkerProgramFinder(string launcherFolder, Func<string, st
             return new WorkerProgram(BundledName, Dotnet(), ["exec", assembly, .. arguments], IsBundled: true);
         }
 
-        problems.Add($"The bundled worker is not at {program}; build the launcher again (dotnet build -c Release), or name another program as ./worker.");
+        problems.Add($"The bundled worker is not at {program}; build the launcher again (dotnet build -c Release), "
+            + "or name another program as ./worker.");
         return null;
     }
 

@@ -3,8 +3,8 @@ using System.Globalization;
 namespace Distributed.Launcher.Jobs;
 
 /// <summary>
-/// Where the ranks of one attempt leave their error.json: torchrun's <c>&lt;log-dir&gt;/&lt;run id&gt;_XXXXXXXX/attempt_N/&lt;local rank&gt;/</c> where a
-/// log folder was named, else in the job's own directory, which goes with the job.
+/// Where the ranks of one attempt leave their error.json: torchrun's <c>&lt;log-dir&gt;/&lt;run id&gt;_XXXXXXXX/attempt_N/&lt;local
+/// rank&gt;/</c> where a log folder was named, else in the job's own directory, which goes with the job.
 /// </summary>
 internal sealed class ErrorFiles
 {
@@ -45,7 +45,8 @@ internal sealed class ErrorFiles
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            throw new JobDirectoryException($"The folder {run} for logs cannot be made ({exception.Message}); name another one with --log-dir.");
+            throw new JobDirectoryException(
+                $"The folder {run} for logs cannot be made ({exception.Message}); name another one with --log-dir.");
         }
 
         return files;

@@ -10,9 +10,9 @@ internal sealed record FailureAnalysis(RankExit RootCause, IReadOnlyList<RankExi
     /// <param name="exits">In the order in which the ranks died.</param>
     /// <param name="collateral">The ranks that ended because the launcher told them to.</param>
     /// <remarks>
-    /// The earliest death is the root cause, with one exception: a victim's connection may break, and the victim be gone, before the kernel has
-    /// reported the death that broke it. So a victim yields to the rank that it blames if that one failed too, and a victim that blames nobody
-    /// to the first failure that is none.
+    /// The earliest death is the root cause, with one exception: a victim's connection may break, and the victim be gone, before the kernel
+    /// has reported the death that broke it. So a victim yields to the rank that it blames if that one failed too, and a victim that blames
+    /// nobody to the first failure that is none.
     /// </remarks>
     public static FailureAnalysis? Of(IReadOnlyList<RankExit> exits, IReadOnlySet<int> collateral)
     {

@@ -7,21 +7,19 @@ namespace Distributed.Launcher.Jobs;
 internal sealed class JobDirectoryException(string message) : Exception(message);
 
 /// <summary>
-/// The private folder of one job, for its sockets and error files: made at its start, removed at its end. A folder that a killed launcher left is
-/// removed by the next one.
+/// The private folder of one job, for its sockets and error files: made at its start, removed at its end. A folder that a killed launcher
+/// left is removed by the next one.
 /// </summary>
 /// <remarks>
-/// A job is alive while its launcher holds the lock on <c>&lt;name&gt;.lock</c>, which the kernel drops with the launcher. The lock is there
-/// before the folder and goes after it, so a folder without a held lock is nobody's.
+/// A job is alive while its launcher holds the lock on <c>&lt;name&gt;.lock</c>, which the kernel drops with the launcher. The lock is
+/// there before the folder and goes after it, so a folder without a held lock is nobody's.
 /// </remarks>
 internal sealed class JobDirectory : IDisposable
 {
     /// <summary>A socket's path may have 104 bytes on macOS and 108 on Linux, with its terminating zero; this leaves some room.</summary>
     public const int MaxSocketPathByteCount = 90;
 
-    /// <summary>How the names of the files end whose locks say what is in use.</summary>
-    public const string LockSuffix = ".lock";
-
+    private const string LockSuffix = ".lock";
     private const int NameLength = 12;
     private const string LongestSocketName = "/r000.sock";
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
@@ -165,7 +163,9 @@ internal sealed class JobDirectory : IDisposable
         }
     }
 
-    /// <summary>Creates the lock file, or takes the one there is; <see langword="null"/> where somebody holds it, or has just removed it.</summary>
+    /// <summary>
+    /// Creates the lock file, or takes the one there is; <see langword="null"/> where somebody holds it, or has just removed it.
+    /// </summary>
     private static FileStream? TryLock(string path)
     {
         FileStream held;

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 
@@ -8,14 +7,17 @@ namespace Distributed.Launcher.Jobs;
 /// The port that a job's programs may listen on (MASTER_PORT), set apart for the life of the job.
 /// </summary>
 /// <remarks>
-/// The launcher cannot keep the port open itself, for then rank 0 could not. So that nothing else comes to have it meanwhile, it is taken from below the
-/// ranges from which Linux (32768), macOS and Windows (49152) choose ports for outgoing connections, and a locked file keeps this user's other jobs off it.
+/// The launcher cannot keep the port open itself, for then rank 0 could not. So that nothing else comes to have it meanwhile, it is taken
+/// from below the ranges from which Linux (32768), macOS and Windows (49152) choose ports for outgoing connections, and this user's other
+/// jobs keep off it: each locks the byte of its port in one shared file, and the kernel drops the lock with the launcher. macOS has no such
+/// locks in .NET and goes without.
 /// </remarks>
 internal sealed class MasterPort : IDisposable
 {
     private const int First = 20_000;
     private const int Last = 32_767;
     private const int MaxAttemptCount = 200;
+    private const string ClaimsFile = "ports";
 
     private readonly FileStream? _claim;
 
@@ -28,7 +30,7 @@ internal sealed class MasterPort : IDisposable
     public int Number { get; }
 
     /// <summary>Finds a port that nobody uses and claims it.</summary>
-    /// <param name="claims">This user's folder for the files that keep jobs apart.</param>
+    /// <param name="claims">The folder of this user's jobs.</param>
     /// <exception cref="JobDirectoryException">None is free.</exception>
     public static MasterPort Claim(string claims)
     {
@@ -71,14 +73,21 @@ internal sealed class MasterPort : IDisposable
 
     private static FileStream? TryClaim(string claims, int number)
     {
+        var path = Path.Combine(claims, ClaimsFile);
+        var file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite, bufferSize: 0);
         try
         {
-            var path = Path.Combine(claims, string.Create(CultureInfo.InvariantCulture, $"port-{number}{JobDirectory.LockSuffix}"));
-            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 0, FileOptions.DeleteOnClose);
+            if (!OperatingSystem.IsMacOS())
+            {
+                file.Lock(number, 1);
+            }
+
+            return file;
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        catch (IOException)
         {
-            return null;
+            file.Dispose();
+            return null; // Another job's.
         }
     }
 }

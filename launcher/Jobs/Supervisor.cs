@@ -9,8 +9,8 @@ namespace Distributed.Launcher.Jobs;
 internal sealed record SupervisorLimits(TimeSpan Grace, TimeSpan Settle, TimeSpan KillWait);
 
 /// <summary>
-/// Decides what happens to the ranks: the first failure, or a signal to the launcher, ends the job for all of them. It holds no process and no clock;
-/// it is told what happened at which time, and says what to send to whom.
+/// Decides what happens to the ranks: the first failure, or a signal to the launcher, ends the job for all of them. It holds no process and
+/// no clock; it is told what happened at which time, and says what to send to whom.
 /// </summary>
 /// <param name="rankCount">The ranks, all running.</param>
 /// <param name="limits">The limits of a teardown.</param>
@@ -116,8 +116,8 @@ internal sealed class Supervisor(int rankCount, SupervisorLimits limits, Func<in
     }
 
     /// <summary>
-    /// Whether a rank ended because it was told to: by a signal that it was sent, or, with any exit code, after one. It failed by itself all the same if it
-    /// died of another signal, or wrote down why.
+    /// Whether a rank ended because it was told to: by a signal that it was sent, or, with any exit code, after one. It failed by itself
+    /// all the same if it died of another signal, or wrote down why.
     /// </summary>
     private bool IsObedience(RankExit exit)
         => exit.Error is null

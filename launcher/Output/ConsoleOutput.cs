@@ -17,17 +17,18 @@ internal enum ConsoleTarget
 /// there. Safe for use from several threads.
 /// </summary>
 /// <remarks>
-/// Nothing is queued: a rank whose output the console does not take waits for the console, as it would without a launcher. When both streams
-/// are one terminal, lines for it wait for a moment while a text without its line feed (a sentence that is being generated) is growing there.
+/// Nothing is queued: a rank whose output the console does not take waits for the console, as it would without a launcher. When both
+/// streams are one terminal, lines for it wait for a moment while a text without its line feed (a sentence that is being generated) is
+/// growing there.
 /// </remarks>
 internal sealed class ConsoleOutput
 {
-    private static readonly TimeSpan PatienceAfterText = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan PatienceInAll = TimeSpan.FromSeconds(2);
 
     private readonly Stream _out;
     private readonly Stream _error;
     private readonly bool _sameTerminal;
+    private readonly TimeSpan _patience;
     private readonly object _outGate = new(); // objects, not Locks: lines wait on the gate for the text to end
     private readonly object _errorGate;
     private int _brokenIsTold;
@@ -37,8 +38,10 @@ internal sealed class ConsoleOutput
     /// <param name="output">Where results go.</param>
     /// <param name="error">Where everything else goes.</param>
     /// <param name="sameTerminal">Whether both are shown on one screen.</param>
-    public ConsoleOutput(Stream output, Stream error, bool sameTerminal)
+    /// <param name="patience">How long lines wait after the last piece of a text; by default 200 ms.</param>
+    public ConsoleOutput(Stream output, Stream error, bool sameTerminal, TimeSpan? patience = null)
     {
+        _patience = patience ?? TimeSpan.FromMilliseconds(200);
         _out = output;
         _error = error;
         _sameTerminal = sameTerminal;
@@ -127,7 +130,7 @@ internal sealed class ConsoleOutput
         var start = Stopwatch.GetTimestamp();
         while (_textIsOpen)
         {
-            var quiet = PatienceAfterText - Stopwatch.GetElapsedTime(_lastTextTime);
+            var quiet = _patience - Stopwatch.GetElapsedTime(_lastTextTime);
             var left = PatienceInAll - Stopwatch.GetElapsedTime(start);
             var wait = quiet < left ? quiet : left;
             if (wait <= TimeSpan.Zero)

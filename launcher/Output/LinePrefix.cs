@@ -9,7 +9,9 @@ internal static class LinePrefix
     /// <summary>What a line begins with when nothing else is asked for and several ranks write.</summary>
     public const string DefaultTemplate = "[rank${rank}]: ";
 
-    /// <summary>Fills the macros of torchrun (<c>${role_name} ${local_rank} ${rank}</c>) and <c>${host}</c>; the rest stays as it is.</summary>
+    /// <summary>
+    /// Fills the macros of torchrun (<c>${role_name} ${local_rank} ${rank}</c>) and <c>${host}</c>; the rest stays as it is.
+    /// </summary>
     public static byte[] Format(string template, string roleName, int localRank, int rank, string host)
         => Encoding.UTF8.GetBytes(template
             .Replace("${role_name}", roleName, StringComparison.Ordinal)

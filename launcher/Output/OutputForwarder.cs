@@ -48,8 +48,8 @@ internal sealed class OutputForwarder
     }
 
     /// <summary>
-    /// Waits until the stream has ended and all of it has been written. A stream that a process outside the job holds open may never end, so after
-    /// <paramref name="silence"/> without a byte it counts as ended; a console that does not take the output is waited for.
+    /// Waits until the stream has ended and all of it has been written. A stream that a process outside the job holds open may never end,
+    /// so after <paramref name="silence"/> without a byte it counts as ended; a console that does not take the output is waited for.
     /// </summary>
     public void WaitForEnd(TimeSpan silence)
     {
@@ -118,8 +118,8 @@ internal sealed class OutputForwarder
     }
 
     /// <summary>
-    /// Writes, as long as the console takes it. When stdout is closed or full the rank is to find its own stdout closed, as it would without a
-    /// launcher; stderr, which carries no results, is read on for the report.
+    /// Writes, as long as the console takes it. When stdout is closed or full the rank is to find its own stdout closed, as it would
+    /// without a launcher; stderr, which carries no results, is read on for the report.
     /// </summary>
     private void Write(ReadOnlySpan<byte> bytes)
     {

@@ -2,7 +2,9 @@ using System.Text;
 
 namespace Distributed.Launcher.Output;
 
-/// <summary>The last lines of a rank's stderr, kept for the failure report whatever else happens to them. Safe for use from several threads.</summary>
+/// <summary>
+/// The last lines of a rank's stderr, kept for the failure report whatever else happens to them. Safe for use from several threads.
+/// </summary>
 internal sealed class TailBuffer
 {
     public const int MaxLineCount = 20;
@@ -47,8 +49,8 @@ internal sealed class TailBuffer
     {
         lock (_gate)
         {
-            IEnumerable<byte[]> lines = _openCount > 0 ? _lines.Append(_open.AsSpan(0, _openCount).ToArray()).TakeLast(MaxLineCount) : _lines;
-            return [.. lines.Select(Printable)];
+            byte[][] open = _openCount > 0 ? [_open.AsSpan(0, _openCount).ToArray()] : [];
+            return [.. _lines.Concat(open).TakeLast(MaxLineCount).Select(Printable)];
         }
     }
 

@@ -64,14 +64,14 @@ internal abstract class ChildProcess
 
     /// <summary>Starts a program.</summary>
     /// <param name="command">The program.</param>
-    /// <param name="guardian">Kills it should the launcher be killed; Windows does that by itself.</param>
+    /// <param name="guardian">Kills it should the launcher be killed, where there is one.</param>
     /// <exception cref="StartException">It cannot be started.</exception>
     /// <remarks>
     /// To be called from one thread that lives as long as the job: Linux sends a parent-death signal when the thread that started
     /// the process ends.
     /// </remarks>
     public static ChildProcess Start(ChildCommand command, Guardian? guardian)
-        => OperatingSystem.IsWindows() ? new WindowsChildProcess(command) : PosixChildProcess.Start(command, guardian!);
+        => OperatingSystem.IsWindows() ? new WindowsChildProcess(command) : PosixChildProcess.Start(command, guardian);
 
     /// <summary>Sends a signal to the whole group; nothing happens when the program has been collected.</summary>
     /// <returns>Whether the program had not ended before.</returns>

@@ -6,15 +6,15 @@ using Microsoft.Win32.SafeHandles;
 namespace Distributed.Launcher.Processes;
 
 /// <summary>
-/// A tiny shell that outlives the launcher by a moment: it reads a pipe from it, is told of every process group, and when the pipe ends without a
-/// farewell, because the launcher was killed, kills the groups that are left and removes the job's directory.
+/// A tiny shell that outlives the launcher by a moment: it reads a pipe from it, is told of every process group, and when the pipe ends
+/// without a farewell, because the launcher was killed, kills the groups that are left and removes the job's directory.
 /// </summary>
 /// <remarks>
-/// <para>It protects programs that know nothing of the launcher, stopped ones included. It has a session of its own, so that no terminal and
-/// no signal to the launcher's group reaches it, and an empty environment.</para>
-/// <para>A launcher that dies inside posix_spawn cannot tell of that child any more. Linux shows it all the same: its environment has the job's
-/// directory. The pipe cannot end before that program is in place, because until then the child holds a copy of the launcher's end; the
-/// environment becomes visible a moment later, hence the repeated look. It also finds descendants that have left their group.</para>
+/// <para>It protects programs that know nothing of the launcher, stopped ones included. It has a session of its own, so that no terminal
+/// and no signal to the launcher's group reaches it, and an empty environment.</para>
+/// <para>A launcher that dies inside posix_spawn cannot tell of that child any more. Linux shows it all the same: its environment has the
+/// job's directory. The pipe cannot end before that program is in place, because until then the child holds a copy of the launcher's end;
+/// the environment becomes visible a moment later, hence the repeated look. It also finds descendants that have left their group.</para>
 /// </remarks>
 [UnsupportedOSPlatform("windows")]
 internal sealed class Guardian : IDisposable
@@ -62,8 +62,8 @@ internal sealed class Guardian : IDisposable
         var (read, write) = Libc.CreatePipe();
         using (read)
         {
-            var id = PosixSpawn.Start(
-                "/bin/sh", ["sh", "-c", Script, "distrun-guardian", directory], ["PATH=/usr/bin:/bin"], read, output: null, error: null, ownSession: true);
+            string[] arguments = ["sh", "-c", Script, "distrun-guardian", directory];
+            var id = PosixSpawn.Start("/bin/sh", arguments, ["PATH=/usr/bin:/bin"], read, output: null, error: null, ownSession: true);
             return new Guardian(id, write);
         }
     }

@@ -14,7 +14,7 @@ internal static unsafe partial class Libc
     public const int WaitNoHang = 1; // WNOHANG
     public const int WaitExited = 4; // WEXITED
     public const int IdTypePid = 1; // P_PID
-    public const int SignalSetByteCount = 128; // sigset_t of Linux, the larger one
+    public const int SignalSetByteCount = 128; // sigset_t of Linux; macOS has 4
 
     private const int OpenCloseOnExec = 0x80000; // O_CLOEXEC, Linux
 
@@ -39,6 +39,24 @@ internal static unsafe partial class Libc
         }
 
         return (new SafeFileHandle(ends[0], ownsHandle: true), new SafeFileHandle(ends[1], ownsHandle: true));
+    }
+
+    /// <summary>
+    /// Keeps what the launcher itself has inherited, beyond the three standard streams, from the programs that it starts: whoever waits for
+    /// the end of a pipe must not wait for a rank too.
+    /// </summary>
+    public static void KeepInheritedDescriptors()
+    {
+        if (OperatingSystem.IsLinux()) // posix_spawn of macOS closes them by itself.
+        {
+            foreach (var path in Directory.GetFiles("/proc/self/fd"))
+            {
+                if (int.Parse(Path.GetFileName(path), System.Globalization.CultureInfo.InvariantCulture) is > 2 and var descriptor)
+                {
+                    _ = IoControl(descriptor, CloseOnExecRequest); // Fails for the one that listed the folder, and is closed by now.
+                }
+            }
+        }
     }
 
     public static IOException Error(string call, int error) => new($"{call}: {Marshal.GetPInvokeErrorMessage(error)}", error);
@@ -117,15 +135,6 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", EntryPoint = "posix_spawnattr_destroy")]
     public static partial void DestroyAttributes(void* attributes);
-
-    [LibraryImport("libc", EntryPoint = "sigemptyset")]
-    public static partial void EmptySignalSet(void* signals);
-
-    [LibraryImport("libc", EntryPoint = "sigfillset")]
-    public static partial void FillSignalSet(void* signals);
-
-    [LibraryImport("libc", EntryPoint = "sigdelset")]
-    public static partial void RemoveSignal(void* signals, int signal);
 
     [LibraryImport("libc", EntryPoint = "pipe", SetLastError = true)]
     private static partial int Pipe(int* ends);

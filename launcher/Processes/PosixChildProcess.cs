@@ -13,10 +13,10 @@ namespace Distributed.Launcher.Processes;
 internal sealed class PosixChildProcess : ChildProcess
 {
     private readonly Lock _gate = new();
-    private readonly Guardian _guardian;
+    private readonly Guardian? _guardian;
     private bool _collected;
 
-    private PosixChildProcess(int id, Guardian guardian, Stream? input, Stream output, Stream error)
+    private PosixChildProcess(int id, Guardian? guardian, Stream? input, Stream output, Stream error)
     {
         Id = id;
         _guardian = guardian;
@@ -34,7 +34,7 @@ internal sealed class PosixChildProcess : ChildProcess
     public override Stream Error { get; }
 
     /// <inheritdoc cref="ChildProcess.Start"/>
-    public static new PosixChildProcess Start(ChildCommand command, Guardian guardian)
+    public static new PosixChildProcess Start(ChildCommand command, Guardian? guardian)
     {
         var input = command.Input == ChildInput.Pipe ? Libc.CreatePipe() : default;
         var output = Libc.CreatePipe();
@@ -52,7 +52,7 @@ internal sealed class PosixChildProcess : ChildProcess
                 output.Write,
                 error.Write,
                 ownSession: false);
-            guardian.Watch(id);
+            guardian?.Watch(id);
             return new PosixChildProcess(
                 id,
                 guardian,
@@ -84,7 +84,7 @@ internal sealed class PosixChildProcess : ChildProcess
         lock (_gate)
         {
             SignalGroup(Signals.Kill);
-            _guardian.Forget(Id);
+            _guardian?.Forget(Id);
             int status;
             while (Libc.WaitPid(Id, out status, 0) < 0)
             {

@@ -6,8 +6,8 @@ namespace Distributed.Launcher.Processes;
 
 /// <summary>posix_spawn(3): starts a program in a group or session of its own, with clean signals and three descriptors.</summary>
 /// <remarks>
-/// System.Diagnostics.Process offers neither groups nor a choice of the thread that collects its children: it installs a SIGCHLD handler that
-/// collects them itself.
+/// System.Diagnostics.Process offers neither groups nor a choice of the thread that collects its children: it installs a SIGCHLD handler
+/// that collects them itself.
 /// </remarks>
 [UnsupportedOSPlatform("windows")]
 internal static unsafe class PosixSpawn
@@ -25,7 +25,9 @@ internal static unsafe class PosixSpawn
     // macOS has no pipe2, so this closes what might have slipped through between making a pipe and marking it.
     private static readonly int CloseByDefault = OperatingSystem.IsMacOS() ? 0x4000 : 0; // POSIX_SPAWN_CLOEXEC_DEFAULT
 
-    /// <summary>Starts <paramref name="path"/> and returns its process id, once the new program has replaced the launcher's image.</summary>
+    /// <summary>
+    /// Starts <paramref name="path"/> and returns its process id, once the new program has replaced the launcher's image.
+    /// </summary>
     /// <param name="path">The executable file.</param>
     /// <param name="arguments">[argument], the program's name first.</param>
     /// <param name="environment">[variable], NAME=value.</param>
@@ -45,7 +47,7 @@ internal static unsafe class PosixSpawn
     {
         var actions = stackalloc byte[ActionsByteCount];
         var attributes = stackalloc byte[AttributesByteCount];
-        var signals = stackalloc byte[Libc.SignalSetByteCount];
+        var signals = stackalloc ulong[Libc.SignalSetByteCount / sizeof(ulong)]; // zeroed
         using var argumentBlock = new StringBlock(arguments);
         using var environmentBlock = new StringBlock(environment);
         Libc.InitActions(actions);
@@ -57,10 +59,9 @@ internal static unsafe class PosixSpawn
             Connect(actions, error, 2);
             Libc.SetFlags(attributes, (short)((ownSession ? NewSession : NewGroup) | DefaultSignals | SignalMask | CloseByDefault));
             Libc.SetGroup(attributes, 0);
-            Signals.FillDefaults(signals);
-            Libc.SetDefaultSignals(attributes, signals);
-            Libc.EmptySignalSet(signals);
             Libc.SetSignalMask(attributes, signals);
+            *signals = Signals.Defaults();
+            Libc.SetDefaultSignals(attributes, signals);
 
             var failure = Libc.Spawn(out var id, path, actions, attributes, argumentBlock.Pointers, environmentBlock.Pointers);
             return failure == 0 ? id : throw Explain(failure);

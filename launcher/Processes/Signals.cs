@@ -35,6 +35,8 @@ internal static class Signals
     /// <summary>Whether SIGHUP was ignored when the launcher started, which is what nohup asks for.</summary>
     public static bool HangupIsIgnored { get; private set; }
 
+    private static int Stop => OperatingSystem.IsMacOS() ? 17 : 19; // SIGSTOP
+
     private static int TerminalInput => 21; // SIGTTIN
 
     private static int TerminalOutput => 22; // SIGTTOU
@@ -70,20 +72,17 @@ internal static class Signals
         Libc.SetSignalAction(TerminalOutput, IgnoreAction);
     }
 
-    /// <summary>Fills a sigset_t with the signals that a new program gets in their default disposition.</summary>
-    [UnsupportedOSPlatform("windows")]
-    public static unsafe void FillDefaults(void* signals)
+    /// <summary>
+    /// The signals that a new program gets in their default disposition, as the bit set that sigset_t begins with on Linux and macOS.
+    /// </summary>
+    public static ulong Defaults()
     {
-        Libc.FillSignalSet(signals);
-        Libc.RemoveSignal(signals, Kill);
-        Libc.RemoveSignal(signals, OperatingSystem.IsMacOS() ? 17 : 19); // SIGSTOP, like SIGKILL, has no other disposition
-
-        // Ranks are not in the terminal's foreground group: for them reading it is an error (EIO), as under torchrun, and no silent stop.
-        Libc.RemoveSignal(signals, TerminalInput);
-        Libc.RemoveSignal(signals, TerminalOutput);
-        if (HangupIsIgnored)
-        {
-            Libc.RemoveSignal(signals, Hangup);
-        }
+        // All, also the two that the threads of glibc use: it ignores those in a new program unless they are named. SIGKILL and SIGSTOP
+        // have no other disposition. For ranks, which are not in the terminal's foreground group, reading it is an error (EIO), as under
+        // torchrun, and no silent stop.
+        var others = Bit(Kill) | Bit(Stop) | Bit(TerminalInput) | Bit(TerminalOutput) | (HangupIsIgnored ? Bit(Hangup) : 0);
+        return ulong.MaxValue & ~others;
     }
+
+    private static ulong Bit(int signal) => 1UL << (signal - 1);
 }

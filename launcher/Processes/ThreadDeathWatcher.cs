@@ -1,6 +1,8 @@
 namespace Distributed.Launcher.Processes;
 
-/// <summary>A thread waits for each child: for systems without pidfd. Deaths closer together than a thread switch may change places.</summary>
+/// <summary>
+/// A thread waits for each child: for systems without pidfd. Deaths closer together than a thread switch may change places.
+/// </summary>
 internal sealed class ThreadDeathWatcher : DeathWatcher
 {
     private const int StackByteCount = 128 * 1024;

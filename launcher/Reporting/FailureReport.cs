@@ -15,8 +15,8 @@ internal sealed record RankDetails(string ErrorFile, IReadOnlyList<string> LastL
 /// root cause last, because it is read in the tail of a log.
 /// </summary>
 /// <remarks>
-/// Three things are added to that form, each where torch's readers pass over it: the rank that a victim lost, the ranks that the launcher stopped (which
-/// torchrun lists as failures), and the root cause's last lines of stderr.
+/// Three things are added to that form, each where torch's readers pass over it: the rank that a victim lost, the ranks that the launcher
+/// stopped (which torchrun lists as failures), and the root cause's last lines of stderr.
 /// </remarks>
 internal static class FailureReport
 {
@@ -33,7 +33,8 @@ internal static class FailureReport
     {
         // The number in brackets is the place among the failures, in rank order, as in torch's failure map.
         RankExit[] failures = [.. analysis.Others.Append(analysis.RootCause).OrderBy(failure => failure.Rank)];
-        var blocks = failures.ToDictionary(failure => failure, failure => FormatFailure(Array.IndexOf(failures, failure), failure, host, detailsOf(failure)));
+        var blocks = failures.ToDictionary(
+            failure => failure, failure => FormatFailure(Array.IndexOf(failures, failure), failure, host, detailsOf(failure)));
         var heading = $"{title} FAILED";
         var width = Math.Min(MaxWidth, blocks.Values.SelectMany(block => block.Split('\n')).Append(heading).Max(line => line.Length));
         var border = new string('=', width);
@@ -79,7 +80,7 @@ internal static class FailureReport
               error_file: {details.ErrorFile}
               traceback : {Traceback(failure).ReplaceLineEndings("\n").Replace("\n", "\n  ", StringComparison.Ordinal)}
             """).ReplaceLineEndings("\n");
-        return failure.Error?.VictimOfRank is { } rank ? string.Create(CultureInfo.InvariantCulture, $"{block}\n  victim of : rank {rank}") : block;
+        return failure.Error?.VictimOfRank is { } rank ? $"{block}\n  victim of : rank {rank}" : block;
     }
 
     private static string Traceback(RankExit failure)

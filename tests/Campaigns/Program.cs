@@ -1,1 +1,15 @@
-return 0;
+using Distributed.Campaigns;
+
+if (!OperatingSystem.IsLinux())
+{
+    Console.Error.WriteLine("The campaigns find processes through /proc, so they run on Linux only.");
+    return 2;
+}
+
+var options = CampaignOptions.Read(args, Console.Error);
+return options switch
+{
+    null => 2,
+    { Campaign: CampaignOptions.KillRank } => KillRankCampaign.Run(options),
+    _ => KillLauncherCampaign.Run(options),
+};

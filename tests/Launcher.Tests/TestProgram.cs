@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Distributed.Collectives.Launching;
 
 namespace Distributed.Launcher.Tests;
@@ -15,16 +14,18 @@ public static class TestProgram
         switch (args)
         {
             case ["attach"]:
-                return Attach(echo: true);
+                return Attach(echo: true, end: false);
+            case ["attach-and-end"]:
+                return Attach(echo: true, end: true);
             case ["attach-and-never-read"]:
-                return Attach(echo: false);
+                return Attach(echo: false, end: false);
             default:
                 Console.Error.WriteLine("This is a test assembly; run it with dotnet test.");
                 return ExitCodes.BadInput;
         }
     }
 
-    private static int Attach(bool echo)
+    private static int Attach(bool echo, bool end)
     {
         LauncherLink link;
         try
@@ -49,7 +50,11 @@ public static class TestProgram
             Console.WriteLine("input ended");
         }
 
-        Thread.Sleep(Timeout.Infinite);
-        throw new UnreachableException();
+        if (!end)
+        {
+            Thread.Sleep(Timeout.Infinite);
+        }
+
+        return ExitCodes.Success;
     }
 }

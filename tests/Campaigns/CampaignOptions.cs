@@ -1,0 +1,67 @@
+using System.Globalization;
+
+namespace Distributed.Campaigns;
+
+/// <summary>Which campaign, and how much of it.</summary>
+/// <param name="Campaign">Its name.</param>
+/// <param name="Count">Runs that count.</param>
+/// <param name="Ranks">Ranks a run, for the default program.</param>
+/// <param name="Seed">Of the moments and of the choice of the rank; printed, so that a run can be repeated.</param>
+/// <param name="Arguments">[argument] of distrun; by default the bundled worker on the demo checkpoint.</param>
+internal sealed record CampaignOptions(string Campaign, int Count, int Ranks, int Seed, IReadOnlyList<string> Arguments)
+{
+    public const string KillRank = "kill-rank";
+    public const string KillLauncher = "kill-launcher";
+
+    private const string Usage = """
+        Usage: Campaigns kill-rank     [--count 200] [--ranks 2] [--seed S] [-- arguments of distrun]
+               Campaigns kill-launcher [--count 100] [--ranks 2] [--seed S] [-- arguments of distrun]
+
+        kill-rank      kills a random rank at a random moment: the report has to name it, the others have to be gone within 1 s,
+                       the exit code has to be 137, and no process may be left.
+        kill-launcher  kills distrun at a random moment: no process may be alive after 2 s.
+
+        Without arguments of its own, distrun runs the bundled worker on the demo checkpoint.
+        """;
+
+    /// <summary>The first line of the output.</summary>
+    public string Describe(TimeSpan window) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{Campaign}: {Count} runs, seed {Seed}, kills within {window.TotalSeconds:0.0} s: distrun {string.Join(' ', Arguments)}");
+
+    /// <summary>Reads the command line; <see langword="null"/> after the usage has been printed.</summary>
+    public static CampaignOptions? Read(IReadOnlyList<string> arguments, TextWriter errors)
+    {
+        var separator = arguments.ToList().IndexOf("--");
+        var own = separator < 0 ? arguments : [.. arguments.Take(separator)];
+        if (own.Count % 2 == 1 && own[0] is KillRank or KillLauncher)
+        {
+            var numbers = new Dictionary<string, int>
+            {
+                ["--count"] = own[0] == KillRank ? 200 : 100,
+                ["--ranks"] = 2,
+                ["--seed"] = Random.Shared.Next(),
+            };
+            var isRead = true;
+            for (var index = 1; index < own.Count; index += 2)
+            {
+                isRead &= numbers.ContainsKey(own[index])
+                    && int.TryParse(own[index + 1], NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number > 0
+                    && (numbers[own[index]] = number) > 0;
+            }
+
+            if (isRead)
+            {
+                var ranks = numbers["--ranks"];
+                string[] launch = separator >= 0 ? [.. arguments.Skip(separator + 1)] : Demo(ranks);
+                return new CampaignOptions(own[0], numbers["--count"], ranks, numbers["--seed"], launch);
+            }
+        }
+
+        errors.WriteLine(Usage);
+        return null;
+    }
+
+    private static string[] Demo(int ranks)
+        => ["--nproc-per-node", ranks.ToString(CultureInfo.InvariantCulture), "worker", "complete", "--config", "configs/demo.json"];
+}
