@@ -89,9 +89,6 @@ public sealed unsafe class LlamaModel : IDisposable
 
     internal StepLimits Limits { get; }
 
-    /// <summary>The earliest stage of the last step whose result on this rank was not finite.</summary>
-    internal int FirstBadStage => _context.FirstBadStage;
-
     /// <summary>Maps this rank's shard and allocates what it computes in.</summary>
     /// <param name="checkpoint">The whole checkpoint; it may be disposed after this.</param>
     /// <param name="group">The ranks, as many as the checkpoint has shards; used by the loops, not disposed.</param>
@@ -142,12 +139,14 @@ public sealed unsafe class LlamaModel : IDisposable
     }
 
     /// <summary>Runs a step that the limits allow, together with all other ranks.</summary>
-    /// <returns>This rank's pieces of the outputs, valid until the next step.</returns>
-    internal ReadOnlySpan<byte> RunStep(StepCommand command)
+    /// <param name="command">The step, the same on every rank.</param>
+    /// <param name="answers">[rank, <see cref="StepAnswer"/>] on rank 0, empty elsewhere.</param>
+    internal void RunStep(StepCommand command, Span<byte> answers)
     {
+        var start = Stopwatch.GetTimestamp();
         try
         {
-            return Compute(command);
+            Collectives.GatherToLeader(Compute(command), answers, StepOperation.Logits);
         }
         catch (Exception exception) when (exception is not CollectiveException)
         {
@@ -155,6 +154,9 @@ public sealed unsafe class LlamaModel : IDisposable
             Collectives.Abort($"Rank {Plan.Rank} failed in a step: {exception.Message}");
             throw;
         }
+
+        _stepCount++;
+        _stepTicks += Stopwatch.GetTimestamp() - start;
     }
 
     /// <summary>Whether the last step kept the logits of this output.</summary>
@@ -179,7 +181,6 @@ public sealed unsafe class LlamaModel : IDisposable
 
     private ReadOnlySpan<byte> Compute(StepCommand command)
     {
-        var start = Stopwatch.GetTimestamp();
         _context.BeginStep();
         _embedding.Embed(command.Tokens);
         _attention.BeginStep(command);
@@ -189,9 +190,6 @@ public sealed unsafe class LlamaModel : IDisposable
             _feedForward.Run(_weights.Layers[layer], layer, command.Tokens.Length);
         }
 
-        var pieces = _head.Run(command);
-        _stepCount++;
-        _stepTicks += Stopwatch.GetTimestamp() - start;
-        return pieces;
+        return _head.Run(command);
     }
 }
