@@ -6,10 +6,10 @@ namespace Distributed.Engine.Tests.Model;
 /// <summary>The promise of design.md: the same bits for every world size, batch, chunking, number of threads and instruction set.</summary>
 public sealed class CanonicalTests
 {
-    // Nothing here is a multiple of 16 or 32: heads of 12, groups of 43 hidden units and of 33 token ids.
+    // Nothing here is a multiple of 16 or 32: heads of 6, groups of 43 hidden units and of 33 token ids.
     private static readonly LlamaConfig Odd = new()
     {
-        Dimension = 192,
+        Dimension = 96,
         LayerCount = 2,
         HeadCount = 16,
         KeyValueHeadCount = 8,
@@ -39,12 +39,12 @@ public sealed class CanonicalTests
     public void Run_AnyWay_GivesTheSameBits(TensorType type)
     {
         using var checkpoint = new RandomCheckpoint(Odd, type, seed: 1);
-        var script = StepScript.Random(2, Odd.VocabularySize, 140, 90, 3);
+        var script = StepScript.Random(2, Odd.VocabularySize, 100, 70, 3);
         var expected = Run(checkpoint, 1, EmbeddingLayout.Whole, threads: 1, KernelSet.Best, script, chunk: 1, batch: 0);
         Assert.NotEmpty(expected);
 
         void Check(
-            int worldSize = 1, EmbeddingLayout layout = EmbeddingLayout.Whole, int threads = 1, KernelSet? kernels = null, int chunk = 140, params int[] batch)
+            int worldSize = 1, EmbeddingLayout layout = EmbeddingLayout.Whole, int threads = 1, KernelSet? kernels = null, int chunk = 100, params int[] batch)
             => Assert.Equal(expected, Run(checkpoint, worldSize, layout, threads, kernels ?? KernelSet.Best, script, chunk, batch));
 
         Check(batch: [0]);
@@ -63,7 +63,7 @@ public sealed class CanonicalTests
         Check(4, EmbeddingLayout.SplitByDimension, threads: 2, chunk: 50, batch: [0]);
         Check(4, EmbeddingLayout.SplitByVocabulary, batch: [2, 0], kernels: KernelSet.Supported[^1]);
         Check(8, EmbeddingLayout.SplitByDimension, batch: [0]);
-        Check(8, EmbeddingLayout.SplitByVocabulary, chunk: 100, batch: [0, 1]);
+        Check(8, EmbeddingLayout.SplitByVocabulary, chunk: 60, batch: [0, 1]);
     }
 
     [Fact]
@@ -80,7 +80,7 @@ public sealed class CanonicalTests
     [Fact]
     public void Run_WorldOfThree_IsWithinRoundingAndSaysSo()
     {
-        var config = Odd with { HeadCount = 12, KeyValueHeadCount = 6, HiddenDimension = 342, Dimension = 192 };
+        var config = Odd with { HeadCount = 12, KeyValueHeadCount = 6, HiddenDimension = 342 };
         using var checkpoint = new RandomCheckpoint(config, TensorType.Float32, seed: 5);
         var script = StepScript.Random(6, config.VocabularySize, 40);
         var expected = Run(checkpoint, 1, EmbeddingLayout.Whole, 1, KernelSet.Best, script, chunk: 40, batch: 0);
