@@ -42,10 +42,16 @@ public sealed unsafe class LinearKernelTests
         }
     }
 
+    /// <summary>More rows and tokens than a block has, groups of several panels, and the long rows that one token streams through.</summary>
     [Theory]
     [MemberData(nameof(SetsAndFormats))]
-    public void Multiply_MoreTokensThanAChunkOfActivations_HasBitsOfDefinition(string set, Format format)
-        => Check(KernelData.Set(set), format, groupCount: 1, groupLength: 4800, rowCount: 5, tokenCount: 33);
+    public void Multiply_SeveralBlocksAndPanels_HasBitsOfDefinition(string set, Format format)
+    {
+        foreach (var (groupCount, groupLength, rowCount, tokenCount) in ((int, int, int, int)[])[(1, 1100, 37, 22), (2, 513, 18, 19), (4, 600, 6, 6), (1, 1024, 5, 1), (1, 1999, 6, 1), (8, 520, 5, 1)])
+        {
+            Check(KernelData.Set(set), format, groupCount, groupLength, rowCount, tokenCount);
+        }
+    }
 
     [Theory]
     [MemberData(nameof(SetsAndFormats))]
