@@ -15,7 +15,7 @@ internal static unsafe class EngineBench
 {
     public static int Run(string[] args)
     {
-        var options = new BenchOptions(args, "shape", "type", "threads", "batch", "prompt", "rounds", "steps", "position", "kernels");
+        var options = new BenchOptions(args, "shape", "type", "threads", "batch", "prompt", "rounds", "steps", "position", "kernels", "bind");
         var threads = options.Number("threads", Environment.ProcessorCount);
         var batch = options.Number("batch", 1);
         var promptLength = options.Number("prompt", 256);
@@ -37,6 +37,7 @@ internal static unsafe class EngineBench
                 MaxBatchSize = batch,
                 ThreadCount = threads,
                 MaxTokensPerStep = Math.Max(512, Math.Max(promptLength, batch)),
+                FirstProcessor = options.Number("bind", 0) == 0 ? null : 0,
             },
             kernels);
         using var probes = new ComputePool(threads, "probe");

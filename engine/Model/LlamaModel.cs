@@ -40,7 +40,7 @@ public sealed unsafe class LlamaModel : IDisposable
         }
 
         var plan = ShardPlan.Create(config, group.WorldSize, group.Rank);
-        var pool = new ComputePool(options.ThreadCount, $"rank {group.Rank} compute");
+        var pool = new ComputePool(options.ThreadCount, $"rank {group.Rank} compute", options.FirstProcessor);
         try
         {
             _weights = new LlamaWeights(config, plan, layout, tensors, kernels, pool);

@@ -138,6 +138,41 @@ public sealed class ComputePoolTests
     }
 
     [Fact]
+    public void For_BoundThreads_StayOnTheirProcessor()
+    {
+        if (!OperatingSystem.IsLinux() || Environment.ProcessorCount < 2)
+        {
+            return;
+        }
+
+        using var pool = new ComputePool(2, firstProcessor: 0);
+        var caller = Environment.CurrentManagedThreadId;
+        var processors = new HashSet<int>();
+        for (var loop = 0; loop < 50; loop++)
+        {
+            using var together = new CountdownEvent(2);
+            pool.For(2, 1, (_, _) =>
+            {
+                together.Signal();
+                Assert.True(together.Wait(TimeSpan.FromSeconds(30)), "The other thread did not come.");
+                if (Environment.CurrentManagedThreadId != caller)
+                {
+                    lock (processors)
+                    {
+                        processors.Add(Thread.GetCurrentProcessorId());
+                    }
+                }
+            });
+            Thread.Sleep(1);
+        }
+
+        Assert.Single(processors);
+    }
+
+    [Fact]
+    public void TryBind_ProcessorThatIsNotThere_ChangesNothing() => Assert.False(ProcessorBinding.TryBind(1 << 20));
+
+    [Fact]
     public void Dispose_IdleThreads_EndsThem()
     {
         var pool = new ComputePool(4, "ending");
