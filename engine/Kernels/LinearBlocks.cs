@@ -8,9 +8,9 @@ namespace Distributed.Engine.Kernels;
 /// </summary>
 /// <remarks>
 /// A <em>tile</em> of 4 rows x 4 tokens (2 x 2 where registers are few) loads each operand once for four products. Tiles are taken in
-/// <em>blocks</em> of 16 rows x 16 tokens, and a block <em>panel</em> by panel: a canonical group, or 1024 elements of one. The activations
-/// of a tile's tokens in a panel fit the first-level cache, where they serve all rows of the block; the rows come from the second level. A
-/// tile whose group has several panels puts its sums down between them, which changes none.
+/// <em>blocks</em> of 16 rows x 16 tokens, and a block <em>panel</em> by panel: a canonical group, or an equal part of at most 768 elements of
+/// one. The activations of a tile's tokens in a panel fit the first-level cache, where they serve all rows of the block; the rows come from
+/// the second level. A tile whose group has several panels puts its sums down between them, which changes none.
 /// </remarks>
 internal unsafe ref struct LinearBlocks<TLanes, TFormat>
     where TLanes : unmanaged, ILanes<TLanes>
@@ -23,7 +23,7 @@ internal unsafe ref struct LinearBlocks<TLanes, TFormat>
     public const int ScratchByteCount = ((SumCount + (LevelCount * TileCount)) * LanesByteCount) + (4 * BlockByteCount);
 
     private const int BlockByteCount = 64;
-    private const int PanelLength = 512;
+    private const int MaxPanelLength = 768;
     private const int LanesByteCount = 16 * sizeof(float);
     private const int SumCount = BlockLength * BlockLength;
     private const int TileCount = SumCount / (2 * 2); // of the smaller tiles in a block
@@ -33,6 +33,7 @@ internal unsafe ref struct LinearBlocks<TLanes, TFormat>
     private readonly LinearInputs _inputs;
     private readonly LinearOutputs _outputs;
     private readonly nint _paddedGroupLength;
+    private readonly int _panelLength;
     private readonly TLanes* _sums; // [tile, row, token]
     private readonly TLanes* _levels; // [level, tile]
     private readonly byte* _padding; // [row, 64]
@@ -47,6 +48,8 @@ internal unsafe ref struct LinearBlocks<TLanes, TFormat>
         _inputs = inputs;
         _outputs = outputs;
         _paddedGroupLength = LinearKernel.PaddedLength(weights.GroupLength, TFormat.ElementSize);
+        var panelCount = (weights.GroupLength + MaxPanelLength - 1) / MaxPanelLength;
+        _panelLength = ((weights.GroupLength / panelCount) + 32) & ~31; // whole blocks in either format
         _sums = (TLanes*)scratch;
         _levels = _sums + SumCount;
         _padding = (byte*)(_levels + (LevelCount * TileCount));
@@ -69,7 +72,7 @@ internal unsafe ref struct LinearBlocks<TLanes, TFormat>
     {
         for (var group = 0; group < _weights.GroupCount; group++)
         {
-            for (var start = 0; start < _weights.GroupLength; start += PanelLength)
+            for (var start = 0; start < _weights.GroupLength; start += _panelLength)
             {
                 MultiplyPanel(row, rowCount, token, tokenCount, group, start);
             }
@@ -89,8 +92,8 @@ internal unsafe ref struct LinearBlocks<TLanes, TFormat>
     private readonly void MultiplyPanel(int row, int rowCount, int token, int tokenCount, int group, int start)
     {
         var isFirst = start == 0;
-        var isLast = start + PanelLength >= _weights.GroupLength;
-        var byteCount = (nint)Math.Min(PanelLength, _weights.GroupLength - start) * TFormat.ElementSize;
+        var isLast = start + _panelLength >= _weights.GroupLength;
+        var byteCount = (nint)Math.Min(_panelLength, _weights.GroupLength - start) * TFormat.ElementSize;
         var blockCount = byteCount / BlockByteCount;
         var tailByteCount = (uint)(byteCount % BlockByteCount);
         var data = (byte*)_weights.Data + ((((nint)group * _weights.GroupLength) + start) * TFormat.ElementSize);
