@@ -29,8 +29,8 @@ internal sealed unsafe class BenchModel : IDisposable
         _elementSize = _type == TensorType.Float32 ? 4 : 2;
         var keyValue = (long)Config.KeyValueHeadCount * Config.HeadDimension;
         long dimension = Config.Dimension;
-        MatrixElementCount = (Config.LayerCount * ((2 * dimension * dimension) + (2 * keyValue * dimension) + (3 * dimension * Config.HiddenDimension)))
-            + (Config.VocabularySize * dimension);
+        var layer = (2 * dimension * dimension) + (2 * keyValue * dimension) + (3 * dimension * Config.HiddenDimension);
+        MatrixElementCount = (Config.LayerCount * layer) + (Config.VocabularySize * dimension);
         var norms = ((2 * Config.LayerCount) + 1) * dimension;
         _memory = new BenchMemory((MatrixElementCount + (Config.VocabularySize * dimension) + norms) * _elementSize);
         Fill();

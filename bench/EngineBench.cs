@@ -43,7 +43,8 @@ internal static unsafe class EngineBench
         using var probes = new ComputePool(threads, "probe");
         var leader = new LeaderLoop(model, group);
         Console.WriteLine(
-            $"{options.Text("shape", "1b")} {options.Text("type", "bf16")}, {threads} thread(s), {kernels.Name}, {weights.TouchedByteCount / 1e9:F2} GB a token");
+            $"{options.Text("shape", "1b")} {options.Text("type", "bf16")}, {threads} thread(s), {kernels.Name}, " +
+            $"{weights.TouchedByteCount / 1e9:F2} GB a token");
         Decode(leader, weights, probes, batch, position, rounds, stepsPerRound);
         if (promptLength > 0)
         {
@@ -53,7 +54,8 @@ internal static unsafe class EngineBench
         return 0;
     }
 
-    private static void Decode(LeaderLoop leader, BenchModel weights, ComputePool probes, int batch, int firstPosition, int rounds, int stepsPerRound)
+    private static void Decode(
+        LeaderLoop leader, BenchModel weights, ComputePool probes, int batch, int firstPosition, int rounds, int stepsPerRound)
     {
         var command = new StepCommand();
         for (var position = 0; position < firstPosition; position += 256)

@@ -11,7 +11,7 @@ internal static class FmaPeak
     private const int StepCount = 1_000_000;
     private const int SumCount = 12;
 
-    private static float s_sink;
+    private static float _sink;
 
     public static int Run(string[] args)
     {
@@ -37,7 +37,7 @@ internal static class FmaPeak
         {
             for (var piece = first; piece < end; piece++)
             {
-                s_sink = width switch { 16 => Chain512(), 8 => Chain256(), _ => Chain128() };
+                _sink = width switch { 16 => Chain512(), 8 => Chain256(), _ => Chain128() };
             }
         });
         return 2.0 * width * SumCount * StepCount * pieces / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9;

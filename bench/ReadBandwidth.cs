@@ -14,7 +14,7 @@ internal static unsafe class ReadBandwidth
     private const int PieceByteCount = 1 << 20;
 
     // What was read must be used, or the reads are optimised away.
-    private static long s_sink;
+    private static long _sink;
 
     public static int Run(string[] args)
     {
@@ -25,7 +25,10 @@ internal static unsafe class ReadBandwidth
         for (var threads = 1; threads <= maxThreads; threads *= 2)
         {
             using var pool = new ComputePool(threads);
-            var rounds = Enumerable.Range(0, options.Number("rounds", 9)).Select(_ => Measure(pool, memory.Data, memory.ByteCount)).Order().ToArray();
+            var rounds = Enumerable.Range(0, options.Number("rounds", 9))
+                .Select(_ => Measure(pool, memory.Data, memory.ByteCount))
+                .Order()
+                .ToArray();
             Console.WriteLine($"{threads} thread(s): {rounds[rounds.Length / 2]:F1} GB/s [{rounds[0]:F1}..{rounds[^1]:F1}]");
         }
 
@@ -37,7 +40,7 @@ internal static unsafe class ReadBandwidth
     {
         var start = Stopwatch.GetTimestamp();
         pool.For((int)(byteCount / PieceByteCount), 1, (first, end) =>
-            Interlocked.Add(ref s_sink, Sum(data + ((long)first * PieceByteCount), data + ((long)end * PieceByteCount))));
+            Interlocked.Add(ref _sink, Sum(data + ((long)first * PieceByteCount), data + ((long)end * PieceByteCount))));
         return byteCount / PieceByteCount * PieceByteCount / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9;
     }
 

@@ -60,7 +60,13 @@ internal static unsafe class LinearKernel
 
     // Token by token.
     private static void MultiplyRows<TLanes, TFormat>(
-        ref LinearRows rows, in LinearWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd, int tokenStart)
+        ref LinearRows rows,
+        in LinearWeights weights,
+        in LinearInputs inputs,
+        in LinearOutputs outputs,
+        int rowStart,
+        int rowEnd,
+        int tokenStart)
         where TLanes : unmanaged, ILanes<TLanes>
         where TFormat : struct, IWeightFormat
     {

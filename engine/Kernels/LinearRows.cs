@@ -26,7 +26,9 @@ internal unsafe struct LinearRows
     /// <param name="weights">The matrix.</param>
     /// <param name="inputs">The activations.</param>
     /// <param name="elementSize">Bytes of a weight.</param>
-    /// <param name="padding">[row, 64] zeros for four rows: where the last, incomplete blocks of a group are completed. They stay zero where no row writes.</param>
+    /// <param name="padding">
+    /// [row, 64] zeros for four rows: where the last, incomplete blocks of a group are completed. They stay zero where no row writes.
+    /// </param>
     public LinearRows(in LinearWeights weights, in LinearInputs inputs, int elementSize, byte* padding)
     {
         _groupByteCount = (nint)weights.GroupLength * elementSize;

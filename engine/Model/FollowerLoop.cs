@@ -18,6 +18,7 @@ public sealed class FollowerLoop
     public FollowerLoop(LlamaModel model, ProcessGroup group)
     {
         ArgumentOutOfRangeException.ThrowIfZero(group.Rank);
+        model.Collectives.Require(group);
         _model = model;
         _collectives = model.Collectives;
     }

@@ -27,6 +27,7 @@ public sealed class LeaderLoop
     public LeaderLoop(LlamaModel model, ProcessGroup group)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(group.Rank, 0);
+        model.Collectives.Require(group);
         _model = model;
         _collectives = model.Collectives;
         _result = new StepResult(model.Plan, model.Options.MaxTokensPerStep);
@@ -62,7 +63,8 @@ public sealed class LeaderLoop
     {
         if (!_model.IsRowKept(output))
         {
-            throw new ArgumentOutOfRangeException(nameof(output), output, "The last step kept no logits of this output: it must ask for candidates.");
+            throw new ArgumentOutOfRangeException(
+                nameof(output), output, "The last step kept no logits of this output: it must ask for candidates.");
         }
 
         Send(CommandKind.FetchRow, output);

@@ -36,7 +36,8 @@ public sealed unsafe class LlamaModel : IDisposable
         options.Validate();
         if (!BitConverter.IsLittleEndian)
         {
-            throw new PlatformNotSupportedException("Weights are used as they are stored, in little-endian order, which this machine does not have.");
+            throw new PlatformNotSupportedException(
+                "Weights are used as they are stored, in little-endian order, which this machine does not have.");
         }
 
         var plan = ShardPlan.Create(config, group.WorldSize, group.Rank);

@@ -19,7 +19,7 @@ public sealed class AllocationTests
             HeadCount = 8,
             KeyValueHeadCount = 4,
             HiddenDimension = 512,
-            VocabularySize = 4096,
+            VocabularySize = 1024,
             NormEpsilon = 1e-5f,
         };
         using var checkpoint = new RandomCheckpoint(config, TensorType.BFloat16, seed: 1);
@@ -40,7 +40,7 @@ public sealed class AllocationTests
         }
 
         var before = GC.GetAllocatedBytesForCurrentThread();
-        for (; position < 240; position++)
+        for (; position < 140; position++)
         {
             Decode();
         }
