@@ -1,1 +1,16 @@
-return 0;
+using Distributed.Bench;
+
+var benchmarks = new SortedDictionary<string, Func<string[], int>>(StringComparer.Ordinal)
+{
+    ["engine"] = EngineBench.Run,
+    ["fma-peak"] = FmaPeak.Run,
+    ["read-bandwidth"] = ReadBandwidth.Run,
+};
+
+if (args.Length > 0 && benchmarks.TryGetValue(args[0], out var run))
+{
+    return run(args[1..]);
+}
+
+Console.Error.WriteLine($"Usage: bench NAME [options], NAME one of {string.Join(", ", benchmarks.Keys)}.");
+return 2;

@@ -38,15 +38,20 @@ internal sealed class ComputePool : IDisposable
 
     /// <param name="threadCount">Threads that compute, the caller's included; at least 1.</param>
     /// <param name="name">Names the threads in debuggers and dumps.</param>
-    public ComputePool(int threadCount, string name = "compute")
+    /// <param name="firstProcessor">
+    /// Leaves this processor to the caller and binds the other threads to those that follow; see <see cref="ProcessorBinding"/>.
+    /// <see langword="null"/> binds none.
+    /// </param>
+    public ComputePool(int threadCount, string name = "compute", int? firstProcessor = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(threadCount, 1);
         _workers = new Worker[threadCount - 1];
         for (var i = 0; i < _workers.Length; i++)
         {
             var worker = new Worker();
+            var processor = firstProcessor + i + 1;
             _workers[i] = worker;
-            worker.Thread = new Thread(() => Run(worker)) { IsBackground = true, Name = $"{name} {i + 1}" };
+            worker.Thread = new Thread(() => Run(worker, processor)) { IsBackground = true, Name = $"{name} {i + 1}" };
         }
 
         foreach (var worker in _workers)
@@ -110,8 +115,13 @@ internal sealed class ComputePool : IDisposable
         }
     }
 
-    private void Run(Worker worker)
+    private void Run(Worker worker, int? processor)
     {
+        if (processor is { } index)
+        {
+            ProcessorBinding.TryBind(index);
+        }
+
         var seen = 0;
         while (true)
         {

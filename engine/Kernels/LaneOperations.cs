@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace Distributed.Engine.Kernels;
 
-/// <summary>What all implementations of the lanes share: the end of a vector whose length is no multiple of 16, and the tree over the lanes.</summary>
+/// <summary>
+/// What all implementations of the lanes share: the end of a vector whose length is no multiple of 16, and the tree over the lanes.
+/// </summary>
 internal static unsafe class LaneOperations
 {
     /// <summary>The number of lanes.</summary>

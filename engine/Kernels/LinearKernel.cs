@@ -9,16 +9,12 @@ namespace Distributed.Engine.Kernels;
 /// <para>The canonical dot product of a group: lane j of 16 starts from +0 and takes its elements in ascending order by fused
 /// multiply-add (which they are, see <see cref="IWeightFormat"/>); the last block is padded with zeros; then the lane tree of
 /// <see cref="ILanes{TSelf}"/>. The group tree adds neighbours, then neighbours of those.</para>
-/// <para>A <em>tile</em> computes several of these sums side by side and changes none of them. Four rows by one token hide the
-/// latency of the multiply-add when decoding, where memory sets the pace; four rows by four tokens (two by two where registers are
-/// few) load each operand once for four products when prefilling, where arithmetic does.</para>
+/// <para><see cref="LinearRows"/> and <see cref="LinearBlocks{TLanes, TFormat}"/> compute several of these sums side by side and change none of
+/// them, so a token has the same bits alone and among others.</para>
 /// </remarks>
 internal static unsafe class LinearKernel
 {
     private const int BlockByteCount = 64;
-
-    // The activations of a chunk of tokens stay in the second-level cache while row after row of the weights passes over them.
-    private const int TokenChunkByteCount = 512 << 10;
 
     /// <summary>The number of elements of a group with its padding.</summary>
     public static int PaddedLength(int groupLength, int elementSize)
@@ -28,6 +24,7 @@ internal static unsafe class LinearKernel
     }
 
     /// <summary>Computes the outputs of rows [<paramref name="rowStart"/>, <paramref name="rowEnd"/>) for all tokens.</summary>
+    [SkipLocalsInit]
     public static void Multiply<TLanes, TFormat>(
         in LinearWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
         where TLanes : unmanaged, ILanes<TLanes>
@@ -35,81 +32,65 @@ internal static unsafe class LinearKernel
     {
         var padding = stackalloc byte[4 * BlockByteCount];
         new Span<byte>(padding, 4 * BlockByteCount).Clear();
-        var tile = new LinearTile(weights, inputs, TFormat.ElementSize, padding);
-        var chunk = (int)Math.Clamp(TokenChunkByteCount / (inputs.TokenStride * sizeof(float)), 4, inputs.TokenCount + 4) & ~3;
-        for (var start = 0; start < inputs.TokenCount; start += chunk)
+        var rows = new LinearRows(weights, inputs, TFormat.ElementSize, padding);
+        if (inputs.TokenCount == 1)
         {
-            var end = Math.Min(inputs.TokenCount, start + chunk);
-            var row = rowStart;
-            for (; row + 4 <= rowEnd; row += 4)
+            MultiplyRows<TLanes, TFormat>(ref rows, weights, inputs, outputs, rowStart, rowEnd, 0);
+            return;
+        }
+
+        var scratch = stackalloc byte[LinearBlocks<TLanes, TFormat>.ScratchByteCount];
+        var blocks = new LinearBlocks<TLanes, TFormat>(weights, inputs, outputs, scratch);
+        var inBlocks = inputs.TokenCount - (inputs.TokenCount % LinearBlocks<TLanes, TFormat>.TileLength);
+        const int BlockLength = LinearBlocks<TLanes, TFormat>.BlockLength;
+        for (var row = rowStart; row < rowEnd; row += BlockLength)
+        {
+            // All tokens pass over a block of rows before the next one: memory gives each row once.
+            var rowCount = Math.Min(BlockLength, rowEnd - row);
+            var wholeRowCount = rowCount & ~3;
+            for (var token = 0; token < inBlocks && wholeRowCount > 0; token += BlockLength)
             {
-                tile.Weights = (byte*)weights.Data + (row * weights.RowByteCount);
-                MultiplyFourRows<TLanes, TFormat>(ref tile, weights, inputs, outputs, row, start, end);
+                blocks.Multiply(row, wholeRowCount, token, Math.Min(BlockLength, inBlocks - token));
+            }
+
+            MultiplyRows<TLanes, TFormat>(ref rows, weights, inputs, outputs, row, row + wholeRowCount, inBlocks);
+            MultiplyRows<TLanes, TFormat>(ref rows, weights, inputs, outputs, row + wholeRowCount, row + rowCount, 0);
+        }
+    }
+
+    // Token by token.
+    private static void MultiplyRows<TLanes, TFormat>(
+        ref LinearRows rows,
+        in LinearWeights weights,
+        in LinearInputs inputs,
+        in LinearOutputs outputs,
+        int rowStart,
+        int rowEnd,
+        int tokenStart)
+        where TLanes : unmanaged, ILanes<TLanes>
+        where TFormat : struct, IWeightFormat
+    {
+        var quadsEnd = IsStream(weights, inputs) ? rowStart : rowEnd;
+        for (var token = tokenStart; token < inputs.TokenCount; token++)
+        {
+            rows.Inputs = inputs.Token(token);
+            var row = rowStart;
+            for (; row + 4 <= quadsEnd; row += 4)
+            {
+                rows.Weights = (byte*)weights.Data + (row * weights.RowByteCount);
+                TLanes.StoreFirsts(rows.Sum4x1<TLanes, TFormat>(0, weights.GroupCount), outputs.Token(token) + row);
             }
 
             for (; row < rowEnd; row++)
             {
-                tile.Weights = (byte*)weights.Data + (row * weights.RowByteCount);
-                for (var token = start; token < end; token++)
-                {
-                    tile.Inputs = inputs.Token(token);
-                    outputs.Token(token)[row] = TLanes.First(tile.Sum1x1<TLanes, TFormat>(0, weights.GroupCount));
-                }
+                rows.Weights = (byte*)weights.Data + (row * weights.RowByteCount);
+                outputs.Token(token)[row] = TLanes.First(rows.Sum1x1<TLanes, TFormat>(0, weights.GroupCount));
             }
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void MultiplyFourRows<TLanes, TFormat>(
-        ref LinearTile tile, in LinearWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int row, int start, int end)
-        where TLanes : unmanaged, ILanes<TLanes>
-        where TFormat : struct, IWeightFormat
-    {
-        var token = start;
-        if (TLanes.HasLargeRegisterFile)
-        {
-            for (; token + 4 <= end; token += 4)
-            {
-                tile.Inputs = inputs.Token(token);
-                TLanes.StoreQuarters(tile.Sum4x4<TLanes, TFormat>(0, weights.GroupCount), outputs.Token(token) + row, outputs.TokenStride);
-            }
-        }
-        else
-        {
-            token = MultiplyPairs<TLanes, TFormat>(ref tile, weights, inputs, outputs, row, start, end);
-        }
-
-        for (; token < end; token++)
-        {
-            tile.Inputs = inputs.Token(token);
-            TLanes.StoreFirsts(tile.Sum4x1<TLanes, TFormat>(0, weights.GroupCount), outputs.Token(token) + row);
-        }
-    }
-
-    // Two rows, then the other two, against pairs of tokens; returns the token that has no pair.
-    private static int MultiplyPairs<TLanes, TFormat>(
-        ref LinearTile tile, in LinearWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int row, int start, int end)
-        where TLanes : unmanaged, ILanes<TLanes>
-        where TFormat : struct, IWeightFormat
-    {
-        var sums = stackalloc float[4]; // [token, row]
-        var data = tile.Weights;
-        var pairsEnd = start + ((end - start) & ~1);
-        for (var half = 0; half < 4; half += 2)
-        {
-            tile.Weights = data + (half * weights.RowByteCount);
-            for (var token = start; token < pairsEnd; token += 2)
-            {
-                tile.Inputs = inputs.Token(token);
-                TLanes.StoreFirsts(tile.Sum2x2<TLanes, TFormat>(0, weights.GroupCount), sums);
-                outputs.Token(token)[row + half] = sums[0];
-                outputs.Token(token)[row + half + 1] = sums[1];
-                outputs.Token(token + 1)[row + half] = sums[2];
-                outputs.Token(token + 1)[row + half + 1] = sums[3];
-            }
-        }
-
-        tile.Weights = data;
-        return pairsEnd;
-    }
+    // One token, long rows, and activations that stay in the first-level cache whatever streams past them: then row after row is the stream
+    // that the prefetchers of the hardware follow best (86 to 96 % of a read-sum where four rows side by side reach 74 to 91 %).
+    private static bool IsStream(in LinearWeights weights, in LinearInputs inputs)
+        => inputs.TokenCount == 1 && weights.GroupCount == 1 && weights.GroupLength is >= 512 and <= 2048;
 }

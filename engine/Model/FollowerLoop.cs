@@ -12,13 +12,13 @@ public sealed class FollowerLoop
     private readonly StepCommand _command = new();
     private readonly byte[] _message = new byte[CommandMessage.ByteCount];
     private byte[] _body = [];
-    private byte[] _answer = [];
 
     /// <param name="model">This rank's part of the model.</param>
     /// <param name="group">The group that the model was loaded with.</param>
     public FollowerLoop(LlamaModel model, ProcessGroup group)
     {
         ArgumentOutOfRangeException.ThrowIfZero(group.Rank);
+        model.Collectives.Require(group);
         _model = model;
         _collectives = model.Collectives;
     }
@@ -42,7 +42,7 @@ public sealed class FollowerLoop
             {
                 case CommandKind.Step:
                     ReceiveStep(tokenCount, outputCount);
-                    RunStep();
+                    _model.RunStep(_command, []);
                     break;
                 case CommandKind.FetchRow:
                     SendRow(argument);
@@ -70,7 +70,7 @@ public sealed class FollowerLoop
         }
         else
         {
-            Reserve(ref _body, length);
+            StepAnswer.Reserve(ref _body, length);
             body = _body.AsSpan(0, length);
             _collectives.BroadcastBody(body);
         }
@@ -80,16 +80,6 @@ public sealed class FollowerLoop
         {
             throw Refuse($"a step that this rank cannot run ({mistake})");
         }
-    }
-
-    private void RunStep()
-    {
-        var pieces = _model.RunStep(_command);
-        var length = sizeof(int) + pieces.Length;
-        Reserve(ref _answer, length);
-        MemoryMarshal.Write(_answer, _model.FirstBadStage);
-        pieces.CopyTo(_answer.AsSpan(sizeof(int)));
-        _collectives.GatherToLeader(_answer.AsSpan(0, length), [], StepOperation.Logits);
     }
 
     private void SendRow(int output)
@@ -107,13 +97,5 @@ public sealed class FollowerLoop
         var cause = $"Rank 0 sent rank {_collectives.Rank} {what}; start all ranks with the same program and options.";
         _collectives.Abort(cause);
         return new PeerProtocolException(cause, 0);
-    }
-
-    private static void Reserve(ref byte[] buffer, int length)
-    {
-        if (buffer.Length < length)
-        {
-            buffer = new byte[Math.Max(length, 2 * buffer.Length)];
-        }
     }
 }

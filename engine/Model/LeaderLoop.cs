@@ -19,7 +19,6 @@ public sealed class LeaderLoop
     private readonly byte[] _message = new byte[CommandMessage.ByteCount];
     private readonly SlotPositions _positions;
     private byte[] _body = [];
-    private byte[] _answer = [];
     private byte[] _answers = [];
     private float[] _row = [];
 
@@ -28,6 +27,7 @@ public sealed class LeaderLoop
     public LeaderLoop(LlamaModel model, ProcessGroup group)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(group.Rank, 0);
+        model.Collectives.Require(group);
         _model = model;
         _collectives = model.Collectives;
         _result = new StepResult(model.Plan, model.Options.MaxTokensPerStep);
@@ -48,16 +48,12 @@ public sealed class LeaderLoop
         }
 
         SendStep(command);
-        var pieces = _model.RunStep(command);
-        var stride = sizeof(int) + pieces.Length;
-        Reserve(ref _answer, stride);
-        Reserve(ref _answers, _collectives.WorldSize * stride);
-        MemoryMarshal.Write(_answer, _model.FirstBadStage);
-        pieces.CopyTo(_answer.AsSpan(sizeof(int)));
-        var answers = _answers.AsSpan(0, _collectives.WorldSize * stride);
-        _collectives.GatherToLeader(_answer.AsSpan(0, stride), answers, StepOperation.Logits);
-        ThrowIfNotFinite(answers, stride);
-        _result.Merge(command, answers, stride, sizeof(int));
+        var stride = StepAnswer.ByteCount(_model.Plan, command.Outputs);
+        var length = checked(_collectives.WorldSize * stride);
+        StepAnswer.Reserve(ref _answers, length);
+        _model.RunStep(command, _answers.AsSpan(0, length));
+        ThrowIfNotFinite(stride);
+        _result.Merge(command, _answers.AsSpan(0, length), stride);
         return _result;
     }
 
@@ -67,7 +63,8 @@ public sealed class LeaderLoop
     {
         if (!_model.IsRowKept(output))
         {
-            throw new ArgumentOutOfRangeException(nameof(output), output, "The last step kept no logits of this output: it must ask for candidates.");
+            throw new ArgumentOutOfRangeException(
+                nameof(output), output, "The last step kept no logits of this output: it must ask for candidates.");
         }
 
         Send(CommandKind.FetchRow, output);
@@ -110,7 +107,7 @@ public sealed class LeaderLoop
             return;
         }
 
-        Reserve(ref _body, bodyLength);
+        StepAnswer.Reserve(ref _body, bodyLength);
         CommandMessage.WriteBody(command, _body);
         _collectives.BroadcastCommand(_message);
         _collectives.BroadcastBody(_body.AsSpan(0, bodyLength));
@@ -122,12 +119,12 @@ public sealed class LeaderLoop
         _collectives.BroadcastCommand(_message);
     }
 
-    private void ThrowIfNotFinite(ReadOnlySpan<byte> answers, int stride)
+    private void ThrowIfNotFinite(int stride)
     {
         var (badRank, badStage) = (-1, StepStage.None);
         for (var rank = 0; rank < _collectives.WorldSize; rank++)
         {
-            var stage = MemoryMarshal.Read<int>(answers[(rank * stride)..]);
+            var stage = StepAnswer.ReadStage(_answers.AsSpan(rank * stride));
             if (stage < badStage)
             {
                 (badRank, badStage) = (rank, stage);
@@ -142,14 +139,6 @@ public sealed class LeaderLoop
                 "this request is void. If it happens again, verify the checkpoint's files or use one that is stored in a wider format.",
                 badRank,
                 layer);
-        }
-    }
-
-    private static void Reserve(ref byte[] buffer, int length)
-    {
-        if (buffer.Length < length)
-        {
-            buffer = new byte[Math.Max(length, 2 * buffer.Length)];
         }
     }
 }

@@ -36,11 +36,12 @@ public sealed unsafe class LlamaModel : IDisposable
         options.Validate();
         if (!BitConverter.IsLittleEndian)
         {
-            throw new PlatformNotSupportedException("Weights are used as they are stored, in little-endian order, which this machine does not have.");
+            throw new PlatformNotSupportedException(
+                "Weights are used as they are stored, in little-endian order, which this machine does not have.");
         }
 
         var plan = ShardPlan.Create(config, group.WorldSize, group.Rank);
-        var pool = new ComputePool(options.ThreadCount, $"rank {group.Rank} compute");
+        var pool = new ComputePool(options.ThreadCount, $"rank {group.Rank} compute", options.FirstProcessor);
         try
         {
             _weights = new LlamaWeights(config, plan, layout, tensors, kernels, pool);
@@ -88,9 +89,6 @@ public sealed unsafe class LlamaModel : IDisposable
     internal StepCollectives Collectives => _context.Collectives;
 
     internal StepLimits Limits { get; }
-
-    /// <summary>The earliest stage of the last step whose result on this rank was not finite.</summary>
-    internal int FirstBadStage => _context.FirstBadStage;
 
     /// <summary>Maps this rank's shard and allocates what it computes in.</summary>
     /// <param name="checkpoint">The whole checkpoint; it may be disposed after this.</param>
@@ -142,12 +140,14 @@ public sealed unsafe class LlamaModel : IDisposable
     }
 
     /// <summary>Runs a step that the limits allow, together with all other ranks.</summary>
-    /// <returns>This rank's pieces of the outputs, valid until the next step.</returns>
-    internal ReadOnlySpan<byte> RunStep(StepCommand command)
+    /// <param name="command">The step, the same on every rank.</param>
+    /// <param name="answers">[rank, <see cref="StepAnswer"/>] on rank 0, empty elsewhere.</param>
+    internal void RunStep(StepCommand command, Span<byte> answers)
     {
+        var start = Stopwatch.GetTimestamp();
         try
         {
-            return Compute(command);
+            Collectives.GatherToLeader(Compute(command), answers, StepOperation.Logits);
         }
         catch (Exception exception) when (exception is not CollectiveException)
         {
@@ -155,6 +155,9 @@ public sealed unsafe class LlamaModel : IDisposable
             Collectives.Abort($"Rank {Plan.Rank} failed in a step: {exception.Message}");
             throw;
         }
+
+        _stepCount++;
+        _stepTicks += Stopwatch.GetTimestamp() - start;
     }
 
     /// <summary>Whether the last step kept the logits of this output.</summary>
@@ -179,7 +182,6 @@ public sealed unsafe class LlamaModel : IDisposable
 
     private ReadOnlySpan<byte> Compute(StepCommand command)
     {
-        var start = Stopwatch.GetTimestamp();
         _context.BeginStep();
         _embedding.Embed(command.Tokens);
         _attention.BeginStep(command);
@@ -189,9 +191,6 @@ public sealed unsafe class LlamaModel : IDisposable
             _feedForward.Run(_weights.Layers[layer], layer, command.Tokens.Length);
         }
 
-        var pieces = _head.Run(command);
-        _stepCount++;
-        _stepTicks += Stopwatch.GetTimestamp() - start;
-        return pieces;
+        return _head.Run(command);
     }
 }

@@ -16,9 +16,9 @@ public sealed record LlamaModelOptions
     public required int ThreadCount { get; init; }
 
     /// <summary>
-    /// The first of ThreadCount processors to which the compute threads other than the caller's are bound, one each, counted among
-    /// those that this process may use; <see langword="null"/> leaves the choice to the system, as do systems that cannot bind. Bind only
-    /// where the ranks of a host together have at most as many threads as it has cores.
+    /// The first of ThreadCount processors, counted among those that this process may use, that belong to this rank: it is left to the caller's
+    /// thread, and each other compute thread is bound to one of those that follow. <see langword="null"/>, and a system that cannot bind,
+    /// leaves the choice to the system. Bind only where the ranks of a host together have at most as many threads as it has cores.
     /// </summary>
     public int? FirstProcessor { get; init; }
 
@@ -28,5 +28,6 @@ public sealed record LlamaModelOptions
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(MaxBatchSize);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(MaxTokensPerStep);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(ThreadCount);
+        ArgumentOutOfRangeException.ThrowIfNegative(FirstProcessor ?? 0, nameof(FirstProcessor));
     }
 }

@@ -49,7 +49,10 @@ internal sealed class LlamaWeights : IDisposable
             var layer = i;
             Layers[i] = new LlamaLayer(
                 Vector($"layers.{layer}.attention_norm.weight"),
-                Linear(Matrix("attention.wq", heads, dimension), Matrix("attention.wk", keyValueHeads, dimension), Matrix("attention.wv", keyValueHeads, dimension)),
+                Linear(
+                    Matrix("attention.wq", heads, dimension),
+                    Matrix("attention.wk", keyValueHeads, dimension),
+                    Matrix("attention.wv", keyValueHeads, dimension)),
                 Linear(Matrix("attention.wo", dimension, heads, plan.AttentionGroupCount)),
                 Vector($"layers.{layer}.ffn_norm.weight"),
                 Linear(Matrix("feed_forward.w1", hidden, dimension), Matrix("feed_forward.w3", hidden, dimension)),

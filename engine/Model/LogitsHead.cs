@@ -24,7 +24,7 @@ internal sealed unsafe class LogitsHead : IDisposable
     private readonly int[] _outputs; // [row], the output that the row belongs to
     private readonly int[] _rows; // [output], the row that it stays in, or -1
     private readonly int[] _pieceOffsets; // [output]
-    private byte[] _pieces = [];
+    private byte[] _answer = [];
     private StepCommand _command = new();
     private int _rowStart;
 
@@ -46,7 +46,7 @@ internal sealed unsafe class LogitsHead : IDisposable
 
     private int SliceLength => _context.Plan.Vocabulary.Count;
 
-    /// <summary>The pieces of the step's outputs, one after another; valid until the next step.</summary>
+    /// <summary>The rank's answer to the step, see <see cref="StepAnswer"/>; valid until the next step.</summary>
     public ReadOnlySpan<byte> Run(StepCommand command)
     {
         _command = command;
@@ -63,7 +63,8 @@ internal sealed unsafe class LogitsHead : IDisposable
         }
 
         RunTransientRows(kept);
-        return _pieces.AsSpan(0, length);
+        StepAnswer.WriteStage(_answer, _context.FirstBadStage);
+        return _answer.AsSpan(0, length);
     }
 
     /// <summary>This rank's slice of a row of the last step, of which candidates were wanted.</summary>
@@ -137,7 +138,7 @@ internal sealed unsafe class LogitsHead : IDisposable
         for (var row = _rowStart + start; row < _rowStart + end; row++)
         {
             var wanted = _command.Outputs[_outputs[row]];
-            var piece = LogitsPiece.At(_pieces.AsSpan(_pieceOffsets[_outputs[row]]), _context.Plan, wanted.Detail);
+            var piece = LogitsPiece.At(_answer.AsSpan(_pieceOffsets[_outputs[row]]), _context.Plan, wanted.Detail);
             Summarize(Row(row), wanted, piece);
         }
     }
@@ -182,21 +183,17 @@ internal sealed unsafe class LogitsHead : IDisposable
         }
     }
 
-    // Returns the length of all pieces.
+    // Returns the length of the answer.
     private int PlacePieces(ReadOnlySpan<StepOutput> outputs)
     {
-        var length = 0;
+        var length = StepAnswer.HeaderByteCount;
         for (var output = 0; output < outputs.Length; output++)
         {
             _pieceOffsets[output] = length;
             length = checked(length + LogitsPiece.ByteCount(_context.Plan, outputs[output].Detail));
         }
 
-        if (_pieces.Length < length)
-        {
-            Array.Resize(ref _pieces, Math.Max(length, 2 * _pieces.Length));
-        }
-
+        StepAnswer.Reserve(ref _answer, length);
         return length;
     }
 

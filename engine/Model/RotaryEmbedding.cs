@@ -1,4 +1,5 @@
 using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Kernels;
 
 namespace Distributed.Engine.Model;
 
@@ -44,20 +45,8 @@ internal sealed unsafe class RotaryEmbedding
         }
     }
 
-    /// <summary>Turns every pair of a head.</summary>
-    /// <param name="head">[2 x PairCount]</param>
-    /// <param name="rotations">[pair, 2], of the token's position.</param>
-    /// <param name="rotated">[2 x PairCount]</param>
-    public void Rotate(float* head, float* rotations, float* rotated)
-    {
-        for (var i = 0; i < 2 * _frequencies.Length; i += 2)
-        {
-            var (real, imaginary) = (head[i], head[i + 1]);
-            var (cosine, sine) = (rotations[i], rotations[i + 1]);
-            rotated[i] = (real * cosine) - (imaginary * sine);
-            rotated[i + 1] = (real * sine) + (imaginary * cosine);
-        }
-    }
+    /// <inheritdoc cref="RotaryKernel.Rotate"/>
+    public void Rotate(float* head, float* rotations, float* rotated) => RotaryKernel.Rotate(head, rotations, rotated, PairCount);
 
     private static float Scale(float frequency, float factor)
     {

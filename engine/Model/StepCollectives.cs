@@ -57,6 +57,15 @@ internal sealed class StepCollectives(ProcessGroup group)
         _ticks += Stopwatch.GetTimestamp() - start;
     }
 
+    /// <summary>Fails where a loop is given another group than the model was loaded with.</summary>
+    public void Require(ProcessGroup other)
+    {
+        if (!ReferenceEquals(group, other))
+        {
+            throw new ArgumentException("A loop runs on the process group that its model was loaded with.", nameof(other));
+        }
+    }
+
     /// <inheritdoc cref="ProcessGroup.Abort"/>
     public void Abort(string cause) => group.Abort(cause);
 

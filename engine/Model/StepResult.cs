@@ -46,13 +46,13 @@ public sealed class StepResult
         }
     }
 
-    /// <summary>Merges the ranks' pieces.</summary>
+    /// <summary>Merges the ranks' answers.</summary>
     /// <param name="command">The step.</param>
-    /// <param name="pieces">[rank, stride]: behind the first <paramref name="offset"/> bytes of each rank its pieces, output after output.</param>
-    /// <param name="stride">Bytes from a rank to the next.</param>
-    /// <param name="offset">Bytes before the pieces.</param>
-    internal void Merge(StepCommand command, Span<byte> pieces, int stride, int offset)
+    /// <param name="answers">[rank, stride]</param>
+    /// <param name="stride">Bytes of an answer.</param>
+    internal void Merge(StepCommand command, Span<byte> answers, int stride)
     {
+        var offset = StepAnswer.HeaderByteCount;
         Count = command.Outputs.Length;
         Reserve(command.Outputs);
         var (candidateStart, rowStart) = (0, 0);
@@ -61,10 +61,10 @@ public sealed class StepResult
             var wanted = command.Outputs[output];
             ref var entry = ref _entries[output];
             entry = new Entry { CandidateStart = candidateStart, RowStart = rowStart };
-            MergeSummaries(wanted, pieces, stride, offset, ref entry);
+            MergeSummaries(wanted, answers, stride, offset, ref entry);
             if (wanted.Detail != LogitsDetail.Best)
             {
-                MergeCandidates(wanted, pieces, stride, offset, ref entry);
+                MergeCandidates(wanted, answers, stride, offset, ref entry);
             }
 
             if (wanted.Detail == LogitsDetail.FullRow)
@@ -72,7 +72,7 @@ public sealed class StepResult
                 entry.RowLength = _plan.Vocabulary.Count * _plan.WorldSize;
                 for (var rank = 0; rank < _plan.WorldSize; rank++)
                 {
-                    Piece(pieces, stride, offset, rank, wanted.Detail).Row.CopyTo(_rows.AsSpan(rowStart + (rank * _plan.Vocabulary.Count)));
+                    Piece(answers, stride, offset, rank, wanted.Detail).Row.CopyTo(_rows.AsSpan(rowStart + (rank * _plan.Vocabulary.Count)));
                 }
             }
 
@@ -82,11 +82,11 @@ public sealed class StepResult
         }
     }
 
-    private void MergeSummaries(StepOutput wanted, Span<byte> pieces, int stride, int offset, ref Entry entry)
+    private void MergeSummaries(StepOutput wanted, Span<byte> answers, int stride, int offset, ref Entry entry)
     {
         for (var rank = 0; rank < _plan.WorldSize; rank++)
         {
-            var piece = Piece(pieces, stride, offset, rank, wanted.Detail);
+            var piece = Piece(answers, stride, offset, rank, wanted.Detail);
             piece.Groups.CopyTo(_groups.AsSpan(rank * _plan.VocabularyGroupCount));
             var summary = piece.Summary;
             if (rank == 0 || summary.BestLogit > entry.Best.BestLogit)
@@ -126,7 +126,7 @@ public sealed class StepResult
     }
 
     // Every rank's list is sorted; of equal logits the lower rank has the lower ids.
-    private void MergeCandidates(StepOutput wanted, Span<byte> pieces, int stride, int offset, ref Entry entry)
+    private void MergeCandidates(StepOutput wanted, Span<byte> answers, int stride, int offset, ref Entry entry)
     {
         Array.Clear(_cursors);
         entry.CandidateCount = CandidateCapacity;
@@ -135,7 +135,7 @@ public sealed class StepResult
             var best = -1;
             for (var rank = 0; rank < _plan.WorldSize; rank++)
             {
-                var list = Piece(pieces, stride, offset, rank, wanted.Detail).Candidates;
+                var list = Piece(answers, stride, offset, rank, wanted.Detail).Candidates;
                 if (_cursors[rank] < list.Length && (best < 0 || list[_cursors[rank]].Logit > candidate.Logit))
                 {
                     best = rank;
@@ -147,8 +147,8 @@ public sealed class StepResult
         }
     }
 
-    private LogitsPiece Piece(Span<byte> pieces, int stride, int offset, int rank, LogitsDetail detail)
-        => LogitsPiece.At(pieces[((rank * stride) + offset)..], _plan, detail);
+    private LogitsPiece Piece(Span<byte> answers, int stride, int offset, int rank, LogitsDetail detail)
+        => LogitsPiece.At(answers[((rank * stride) + offset)..], _plan, detail);
 
     private int CandidateCapacity => Math.Min(LogitsPiece.MaxCandidateCount, _plan.Vocabulary.Count * _plan.WorldSize);
 

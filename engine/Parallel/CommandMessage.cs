@@ -40,7 +40,8 @@ internal static class CommandMessage
     private const int OutputByteCount = 16;
 
     /// <summary>The bytes of a step's tokens and outputs.</summary>
-    public static int BodyByteCount(int tokenCount, int outputCount) => checked((tokenCount * TokenByteCount) + (outputCount * OutputByteCount));
+    public static int BodyByteCount(int tokenCount, int outputCount)
+        => checked((tokenCount * TokenByteCount) + (outputCount * OutputByteCount));
 
     /// <summary>Whether a body of so many bytes is part of the first message.</summary>
     public static bool IsInline(int bodyByteCount) => bodyByteCount <= ByteCount - HeaderByteCount;

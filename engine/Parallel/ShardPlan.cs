@@ -98,7 +98,8 @@ public sealed class ShardPlan
             {
                 var possible = Enumerable.Range(1, config.KeyValueHeadCount).Where(size => divided.All(part => part.Count % size == 0));
                 throw new CheckpointException(
-                    $"The model's {count} {name} cannot be divided evenly among {worldSize} ranks; use a world size of {string.Join(", ", possible)}.");
+                    $"The model's {count} {name} cannot be divided evenly among {worldSize} ranks; " +
+                    $"use a world size of {string.Join(", ", possible)}.");
             }
         }
 

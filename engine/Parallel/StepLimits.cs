@@ -12,7 +12,8 @@ internal readonly record struct StepLimits(int VocabularySize, int MaxBatchSize,
     {
         if (command.Tokens.IsEmpty || command.Tokens.Length > MaxTokensPerStep || command.Outputs.Length > MaxTokensPerStep)
         {
-            return $"A step of {command.Tokens.Length} tokens and {command.Outputs.Length} outputs is outside of 1 to {MaxTokensPerStep} tokens and 0 to {MaxTokensPerStep} outputs.";
+            return $"A step of {command.Tokens.Length} tokens and {command.Outputs.Length} outputs is outside of " +
+                $"1 to {MaxTokensPerStep} tokens and 0 to {MaxTokensPerStep} outputs.";
         }
 
         foreach (var token in command.Tokens)
@@ -31,7 +32,8 @@ internal readonly record struct StepLimits(int VocabularySize, int MaxBatchSize,
                 || !(output.Temperature == 0 || (output.Temperature >= StepOutput.MinTemperature && float.IsFinite(output.Temperature)))
                 || output.Detail > LogitsDetail.FullRow)
             {
-                return $"{output} does not name one of the step's {command.Tokens.Length} tokens, a target among {VocabularySize} token ids or none, a temperature of 0 or from {StepOutput.MinTemperature}, and a known detail.";
+                return $"{output} does not name one of the step's {command.Tokens.Length} tokens, a target among {VocabularySize} " +
+                    $"token ids or none (-1), a temperature of 0 or from {StepOutput.MinTemperature}, and a known detail.";
             }
 
             detailed += output.Detail == LogitsDetail.Best ? 0 : 1;

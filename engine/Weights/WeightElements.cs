@@ -40,7 +40,8 @@ internal static unsafe class WeightElements
         if (tensor.Shape.Length != 1 || tensor.Shape[0] != destination.Length)
         {
             throw new CheckpointException(
-                $"Tensor {tensor.Name} is [{string.Join(", ", tensor.Shape)}] but the model needs [{destination.Length}]; the checkpoint belongs to another model.");
+                $"Tensor {tensor.Name} is [{string.Join(", ", tensor.Shape)}] but the model needs [{destination.Length}]; " +
+                "the checkpoint belongs to another model.");
         }
 
         Widen(tensor.Type, tensor.Data, destination);

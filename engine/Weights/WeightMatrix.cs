@@ -55,7 +55,8 @@ internal abstract class WeightMatrix
             TensorType.Float32 => new Float32Matrix(tensor, rowCount, columnCount, groupCount),
             TensorType.BFloat16 => new BFloat16Matrix(tensor, rowCount, columnCount, groupCount),
             TensorType.Float16 => new Float16Matrix(tensor, rowCount, columnCount, groupCount),
-            _ => throw new CheckpointException($"Tensor {tensor.Name} is stored as {tensor.Type}, which is not among float32, bfloat16 and float16."),
+            _ => throw new CheckpointException(
+                $"Tensor {tensor.Name} is stored as {tensor.Type}, which is not among float32, bfloat16 and float16."),
         };
 
     /// <summary>y[token, row] = sum over columns of W[row, column] * x[token, column], for a range of rows and all tokens.</summary>

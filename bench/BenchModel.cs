@@ -1,0 +1,106 @@
+using System.Collections.Immutable;
+using Distributed.Engine.Checkpoints;
+
+namespace Distributed.Bench;
+
+/// <summary>A model of a public shape with seeded random weights in memory, no files.</summary>
+internal sealed unsafe class BenchModel : IDisposable
+{
+    private readonly BenchMemory _memory;
+    private readonly TensorType _type;
+    private readonly int _elementSize;
+    private long _used;
+
+    public BenchModel(string shape, string type)
+    {
+        Config = shape switch
+        {
+            "1b" => Create(dimension: 2048, layers: 22, heads: 32, keyValueHeads: 4, hidden: 5632),
+            "110m" => Create(dimension: 768, layers: 12, heads: 12, keyValueHeads: 12, hidden: 2048),
+            _ => throw new ArgumentException($"--shape {shape} is not one of 1b (TinyLlama) and 110m."),
+        };
+        _type = type switch
+        {
+            "fp32" => TensorType.Float32,
+            "bf16" => TensorType.BFloat16,
+            "fp16" => TensorType.Float16,
+            _ => throw new ArgumentException($"--type {type} is not one of fp32, bf16 and fp16."),
+        };
+        _elementSize = _type == TensorType.Float32 ? 4 : 2;
+        var keyValue = (long)Config.KeyValueHeadCount * Config.HeadDimension;
+        long dimension = Config.Dimension;
+        var layer = (2 * dimension * dimension) + (2 * keyValue * dimension) + (3 * dimension * Config.HiddenDimension);
+        MatrixElementCount = (Config.LayerCount * layer) + (Config.VocabularySize * dimension);
+        var norms = ((2 * Config.LayerCount) + 1) * dimension;
+        _memory = new BenchMemory((MatrixElementCount + (Config.VocabularySize * dimension) + norms) * _elementSize);
+        Fill();
+    }
+
+    public LlamaConfig Config { get; }
+
+    /// <summary>Elements of the matrices that a token passes through; of the embedding it reads one row.</summary>
+    public long MatrixElementCount { get; }
+
+    /// <summary>Bytes of weights that a token touches.</summary>
+    public long TouchedByteCount => MatrixElementCount * _elementSize;
+
+    /// <summary>All weights.</summary>
+    public byte* Data => _memory.Data;
+
+    /// <summary>The next part of the memory as a tensor of this name.</summary>
+    public MappedTensor Tensor(string name)
+    {
+        var (dimension, keyValue) = (Config.Dimension, Config.KeyValueHeadCount * Config.HeadDimension);
+        ImmutableArray<long> shape = name.Split('.')[^2] switch
+        {
+            "tok_embeddings" or "output" => [Config.VocabularySize, dimension],
+            "wq" or "wo" => [dimension, dimension],
+            "wk" or "wv" => [keyValue, dimension],
+            "w1" or "w3" => [Config.HiddenDimension, dimension],
+            "w2" => [dimension, Config.HiddenDimension],
+            _ => [dimension],
+        };
+        var tensor = new MappedTensor(name, _type, shape, (nint)(_memory.Data + _used));
+        _used += shape.Aggregate(1L, (product, extent) => product * extent) * _elementSize;
+        return tensor;
+    }
+
+    public void Dispose() => _memory.Dispose();
+
+    // Both signs, magnitudes from 2^-6 to 2^-5: products of some thousands of them stay near 1.
+    private void Fill()
+    {
+        var words = (ulong*)_memory.Data;
+        var (clear, set) = _type switch
+        {
+            TensorType.Float32 => (0x807FFFFF807FFFFFul, 0x3C8000003C800000ul),
+            TensorType.BFloat16 => (0x807F807F807F807Ful, 0x3C803C803C803C80ul),
+            _ => (0x83FF83FF83FF83FFul, 0x2400240024002400ul),
+        };
+        var count = _memory.ByteCount / sizeof(ulong);
+        const long Chunk = 1 << 20;
+        System.Threading.Tasks.Parallel.For(0, (count + Chunk - 1) / Chunk, chunk =>
+        {
+            var state = ((ulong)chunk + 1) * 0x9E3779B97F4A7C15;
+            for (var i = chunk * Chunk; i < Math.Min(count, (chunk + 1) * Chunk); i++)
+            {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                words[i] = (state & clear) | set;
+            }
+        });
+    }
+
+    private static LlamaConfig Create(int dimension, int layers, int heads, int keyValueHeads, int hidden)
+        => new()
+        {
+            Dimension = dimension,
+            LayerCount = layers,
+            HeadCount = heads,
+            KeyValueHeadCount = keyValueHeads,
+            HiddenDimension = hidden,
+            VocabularySize = 32000,
+            NormEpsilon = 1e-5f,
+        };
+}

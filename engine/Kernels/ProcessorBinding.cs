@@ -1,0 +1,53 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+
+namespace Distributed.Engine.Kernels;
+
+/// <summary>
+/// Binds threads to processors, where the system can: a woken thread is otherwise often put on the processor of the thread that woke it, behind
+/// which it waits. Linux only; macOS has no such call, and elsewhere the system's choice stands.
+/// </summary>
+internal static unsafe partial class ProcessorBinding
+{
+    private const int MaskLength = 16; // 1024 processors, as many as glibc's cpu_set_t holds
+
+    /// <summary>Binds the calling thread to one of the processors that it may use now.</summary>
+    /// <param name="index">Which of them, in ascending order.</param>
+    /// <returns>False where the thread may not use so many, or the system does not bind; the thread runs on unbound.</returns>
+    public static bool TryBind(int index)
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            return false;
+        }
+
+        var allowed = stackalloc ulong[MaskLength];
+        var wanted = stackalloc ulong[MaskLength];
+        new Span<ulong>(allowed, MaskLength).Clear();
+        new Span<ulong>(wanted, MaskLength).Clear();
+        if (GetAffinity(0, MaskLength * sizeof(ulong), allowed) < 0)
+        {
+            return false;
+        }
+
+        for (var word = 0; word < MaskLength; word++)
+        {
+            for (var bits = allowed[word]; bits != 0; bits &= bits - 1, index--)
+            {
+                if (index == 0)
+                {
+                    wanted[word] = 1ul << BitOperations.TrailingZeroCount(bits);
+                    return SetAffinity(0, MaskLength * sizeof(ulong), wanted) == 0;
+                }
+            }
+        }
+
+        return false;
+    }
+
+    [LibraryImport("libc", EntryPoint = "sched_getaffinity")]
+    private static partial int GetAffinity(int threadId, nint byteCount, ulong* mask);
+
+    [LibraryImport("libc", EntryPoint = "sched_setaffinity")]
+    private static partial int SetAffinity(int threadId, nint byteCount, ulong* mask);
+}
