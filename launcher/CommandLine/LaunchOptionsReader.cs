@@ -154,7 +154,7 @@ internal sealed class LaunchOptionsReader(OptionValues values)
             {
                 _notes.Add($"{values.Source(LauncherOption.SignalsToHandle)}: {name} is no signal that can be handled on this system; it is passed over.");
             }
-            else
+            else if (!signals.Contains(number.Value))
             {
                 signals.Add(number.Value);
             }

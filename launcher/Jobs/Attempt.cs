@@ -56,6 +56,8 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
             StoppedBySignal = supervisor.StoppedBySignal,
             StartFailure = group.StartFailure,
             LauncherFailure = _failure,
+            Exits = supervisor.Exits,
+            Collateral = supervisor.Collateral,
             Failure = failure,
             Details = failure?.Others.Append(failure.RootCause).ToDictionary(exit => exit.Rank, DetailsOf) ?? [],
             ErrorFile = failure is null ? null : plan.Logs.ErrorFileOf(failure.RootCause.LocalRank),

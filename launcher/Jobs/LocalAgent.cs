@@ -34,6 +34,7 @@ internal sealed class LocalAgent : IDisposable
     private readonly Guardian? _guardian;
     private readonly DeathWatcher _deaths;
     private readonly SignalHandlers _signals;
+    private readonly JobEvents _events;
     private readonly RankStarter _starter;
     private Task<MasterPort> _port; // of the next attempt
     private Task<JobIdentity>? _identity; // of the next attempt, where the ranks take an envelope
@@ -48,6 +49,7 @@ internal sealed class LocalAgent : IDisposable
     {
         _options = options;
         _console = console;
+        _events = new JobEvents(options, console, _host);
         _job = JobDirectory.Create();
         _port = Task.Run(ChoosePort); // Loading the framework's sockets takes a while; the rest of the start goes on beside it.
         _identity = options.Program.IsBundled ? Task.Run(JobIdentity.Create) : null;
@@ -70,6 +72,7 @@ internal sealed class LocalAgent : IDisposable
     public void Dispose()
     {
         _signals.Dispose();
+        _events.Dispose();
         _deaths.Dispose();
         if (!OperatingSystem.IsWindows())
         {
@@ -160,7 +163,10 @@ internal sealed class LocalAgent : IDisposable
             var outcome = RunAttempt(restartCount);
             if (!MayRestart(outcome) || !Restart(outcome, restartCount + 1))
             {
-                return Conclude(outcome);
+                var exitCode = Conclude(outcome);
+                var error = outcome.Failure is { } failure ? FailureReport.Describe(failure.RootCause) : outcome.LauncherFailure;
+                _events.JobEnded(groupRank: 0, restartCount, exitCode, error);
+                return exitCode;
             }
 
             restartCount++;
@@ -192,10 +198,20 @@ internal sealed class LocalAgent : IDisposable
             attempt.StartStore(storePath);
         }
 
-        return attempt.Run(
-            started: RemoveStale,
+        var outcome = attempt.Run(
+            started: () =>
+            {
+                RemoveStale();
+                _events.GroupStarted(plan);
+            },
             TellLongTeardown,
             (group, supervisor) => WaitForOutput(group, supervisor, output));
+        foreach (var exit in outcome.Exits)
+        {
+            _events.RankEnded(plan, exit, outcome.Collateral.Contains(exit.Rank));
+        }
+
+        return outcome;
     }
 
     private void RemoveStale() => ThreadPool.UnsafeQueueUserWorkItem(static job => job.RemoveStale(), _job, preferLocal: false);
@@ -226,6 +242,7 @@ internal sealed class LocalAgent : IDisposable
         Say(string.Create(
             CultureInfo.InvariantCulture,
             $"rank {cause.Rank} failed first ({FailureReport.Describe(cause)}); restart {number} of the group in {delay.TotalSeconds:0.###} s ({_restarts.Used} of {_options.Restarts.MaxRestarts})."));
+        _events.GroupRestarts(groupRank: 0, number, cause, delay);
         if (Interlocked.CompareExchange(ref _state, Running, Concluding) == Leaving)
         {
             Thread.Sleep(Timeout.Infinite); // A signal is ending the launcher where it stands.
