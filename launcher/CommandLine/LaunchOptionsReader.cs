@@ -40,6 +40,10 @@ internal sealed class LaunchOptionsReader(OptionValues values)
         }
 
         CheckWhatNeedsNothingHere();
+        var placement = new PlacementOptionsReader(values, _notes);
+        var mesh = placement.Mesh(nodes, localWorldSize);
+        var cpus = placement.Cpus(localWorldSize, virtualLocalRank);
+        var dryRun = values.Flag(LauncherOption.DryRun);
         var (masterAddress, masterPort) = Master(standalone, nodes);
         return program is null ? null : new LaunchOptions
         {
@@ -51,6 +55,9 @@ internal sealed class LaunchOptionsReader(OptionValues values)
             MasterAddress = masterAddress,
             MasterPort = masterPort,
             VirtualLocalRank = virtualLocalRank,
+            Cpus = cpus,
+            Mesh = mesh,
+            DryRun = dryRun,
             Restarts = restarts,
             ShutdownTimeout = shutdownTimeout,
             SignalsToHandle = signals,

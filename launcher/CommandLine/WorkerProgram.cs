@@ -27,6 +27,10 @@ internal sealed record WorkerProgram(string Title, string Path, IReadOnlyList<st
 {
     private const string LocalRankMacro = "${local_rank}";
 
+    /// <summary>Whether it runs on .NET: an assembly, or the executable that lies beside one.</summary>
+    public bool IsDotnet { get; } = Title.EndsWith(".dll", StringComparison.Ordinal)
+        || File.Exists((Path.EndsWith(".exe", StringComparison.Ordinal) ? Path[..^4] : Path) + ".runtimeconfig.json");
+
     /// <summary>The arguments of one rank: <c>${local_rank}</c> in them becomes its number.</summary>
     public IReadOnlyList<string> ArgumentsOf(int localRank)
         => [.. Arguments.Select(argument => argument.Replace(

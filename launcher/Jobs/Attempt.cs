@@ -12,6 +12,7 @@ namespace Distributed.Launcher.Jobs;
 /// <param name="mailbox">Brings what happens to the agent's thread.</param>
 internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup group, Mailbox mailbox) : IDisposable
 {
+    private static readonly TimeSpan StoreLimit = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan OrphanLimit = TimeSpan.FromSeconds(1);
 
     private Task<StoreServer>? _store;
@@ -66,16 +67,27 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
         };
     }
 
-    public void Dispose()
+    /// <summary>
+    /// Ends the store, where another attempt follows. That of the last one goes with the launcher: nobody waits for it to remove its socket,
+    /// and the job's directory is removed as a whole.
+    /// </summary>
+    public void StopStore()
     {
-        group.Dispose();
+        try
+        {
+            (_store is null ? Task.CompletedTask : StopAsync(_store)).Wait(StoreLimit);
+        }
+        catch (AggregateException)
+        {
+            // It never came up, or did not end well: the next one has a socket of its own.
+        }
+    }
 
-        // The next attempt's store has a socket of its own, so nobody needs to wait for the end of this one.
-        _store?.ContinueWith(
-            started => started.Result.DisposeAsync().AsTask(),
-            CancellationToken.None,
-            TaskContinuationOptions.OnlyOnRanToCompletion,
-            TaskScheduler.Default);
+    public void Dispose() => group.Dispose();
+
+    private static async Task StopAsync(Task<StoreServer> store)
+    {
+        await using var server = await store;
     }
 
     private RankDetails DetailsOf(RankExit failure)

@@ -145,11 +145,14 @@ internal sealed class LocalAgent : IDisposable
 
     private int RunAttempts()
     {
-        if (_starter.ShareCores() is { } threads && !_options.Program.IsBundled)
+        if (_starter.ShareNote is { } share)
         {
-            // The bundled worker shares the cores out by itself, and says so.
-            var share = $"{Environment.ProcessorCount} cores / {WorldSize} ranks";
-            Note($"OMP_NUM_THREADS={threads} for each rank ({share}); set it to choose another number.");
+            Note(share);
+        }
+
+        foreach (var line in _options.Mesh?.Map() ?? [])
+        {
+            Note($"mesh {line}");
         }
 
         if (_logs.UnnamedFolder is { } folder)
@@ -209,6 +212,11 @@ internal sealed class LocalAgent : IDisposable
         foreach (var exit in outcome.Exits)
         {
             _events.RankEnded(plan, exit, outcome.Collateral.Contains(exit.Rank));
+        }
+
+        if (MayRestart(outcome))
+        {
+            attempt.StopStore();
         }
 
         return outcome;
