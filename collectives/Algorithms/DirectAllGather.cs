@@ -18,7 +18,7 @@ internal static class DirectAllGather
             {
                 if (peer != mesh.Rank)
                 {
-                    mesh[peer].Receive(length, part.Length).Span.CopyTo(all[((peer * part.Length) + offset)..]);
+                    mesh[peer].Receive(all.Slice((peer * part.Length) + offset, length), part.Length);
                 }
             }
         }

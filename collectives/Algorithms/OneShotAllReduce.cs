@@ -29,6 +29,7 @@ internal sealed class OneShotAllReduce(PeerMesh mesh)
             var (offset, length) = outgoing.Segments[index];
             var own = MemoryMarshal.Cast<byte, float>(message.Slice(offset, length));
             _ = Sum(firstRank: 0, mesh.WorldSize, depth: 0, own, message.Length, sum: own);
+            mesh.ReleaseAll();
         }
     }
 
@@ -40,7 +41,7 @@ internal sealed class OneShotAllReduce(PeerMesh mesh)
         {
             return firstRank == mesh.Rank
                 ? own
-                : MemoryMarshal.Cast<byte, float>(mesh[firstRank].Receive(own.Length * sizeof(float), messageByteCount).Span);
+                : MemoryMarshal.Cast<byte, float>(mesh[firstRank].Borrow(own.Length * sizeof(float), messageByteCount));
         }
 
         var half = (int)(System.Numerics.BitOperations.RoundUpToPowerOf2((uint)count) / 2);

@@ -14,6 +14,9 @@ public sealed record PeerRendezvousOptions
     /// </summary>
     public IPAddress? ListenAddress { get; init; }
 
+    /// <summary>What connects ranks of one host; <see langword="null"/> for what DISTRUN_TRANSPORT says.</summary>
+    public TransportChoice? Transport { get; init; }
+
     /// <summary>
     /// Says which ranks share a host, and so a Unix socket: those of equal identity. <see langword="null"/> for this boot of this machine.
     /// </summary>

@@ -17,11 +17,23 @@ internal sealed class PeerLink(PeerTransport transport, RunningOperation operati
     public void Send(ReadOnlySpan<byte> payload, long messageByteCount)
         => transport.Send(new SegmentHeader(operation.Operation, operation.Tag, _sent++, messageByteCount), payload, operation);
 
-    /// <summary>Receives the next segment, of <paramref name="byteCount"/> bytes of a message of <paramref name="messageByteCount"/>.</summary>
+    /// <summary>Receives the next segment, of the length of <paramref name="destination"/>, of a message of <paramref name="messageByteCount"/>.</summary>
     /// <exception cref="PeerProtocolException">The peer sent another one.</exception>
-    public ReadOnlyMemory<byte> Receive(int byteCount, long messageByteCount)
+    public void Receive(Span<byte> destination, long messageByteCount)
     {
-        var (header, payload) = transport.Receive(operation);
+        Borrow(destination.Length, messageByteCount).CopyTo(destination);
+        Release();
+    }
+
+    /// <summary>
+    /// Receives the next segment, of <paramref name="byteCount"/> bytes, and leaves it where it has arrived until <see cref="Release"/>.
+    /// </summary>
+    /// <exception cref="PeerProtocolException">The peer sent another one.</exception>
+    public ReadOnlySpan<byte> Borrow(int byteCount, long messageByteCount)
+    {
+        var received = transport.Receive(operation);
+        var header = received.Header;
+        var payload = received.Payload;
         if (header.Sequence != _received)
         {
             throw Mismatch($"rank {transport.PeerRank} sent segment {header.Sequence} where {_received} was due; one was lost, repeated or reordered");
@@ -42,6 +54,9 @@ internal sealed class PeerLink(PeerTransport transport, RunningOperation operati
 
         return payload;
     }
+
+    /// <summary>Gives a borrowed segment back.</summary>
+    public void Release() => transport.Release();
 
     private static string Name(Operation operation, uint tag, long byteCount) => $"{operation} (tag {tag}, {byteCount} bytes)";
 

@@ -9,10 +9,19 @@ namespace Distributed.Collectives.Transports;
 /// <param name="MessageByteCount">The length of the whole message.</param>
 internal readonly record struct SegmentHeader(Operation Operation, uint Tag, ulong Sequence, long MessageByteCount);
 
-/// <summary>A received segment.</summary>
+/// <summary>A segment that has arrived and waits to be received.</summary>
 /// <param name="Header">What the peer says it is.</param>
-/// <param name="Payload">[byte]; the receiver's to read until it drops it.</param>
+/// <param name="Payload">[byte]</param>
 internal readonly record struct Segment(SegmentHeader Header, ReadOnlyMemory<byte> Payload);
+
+/// <summary>A received segment, until <see cref="PeerTransport.Release"/>.</summary>
+/// <param name="header">What the peer says it is.</param>
+/// <param name="payload">[byte]; where it has arrived, which may be memory that is shared with the peer.</param>
+internal readonly ref struct ReceivedSegment(SegmentHeader header, ReadOnlySpan<byte> payload)
+{
+    public readonly SegmentHeader Header = header;
+    public readonly ReadOnlySpan<byte> Payload = payload;
+}
 
 /// <summary>
 /// One end of the connection between this rank and one peer. It moves segments in order, both ways at once, and says when the
@@ -30,6 +39,9 @@ internal abstract class PeerTransport(int peerRank) : IDisposable
     /// <summary>The rank at the other end.</summary>
     public int PeerRank => peerRank;
 
+    /// <summary>What connects the two, for the user.</summary>
+    public abstract string Name { get; }
+
     /// <summary>Sends a segment; one segment can be on its way without the peer's waiting for it.</summary>
     /// <param name="header">Of the segment.</param>
     /// <param name="payload">[byte]; free for reuse on return.</param>
@@ -39,7 +51,10 @@ internal abstract class PeerTransport(int peerRank) : IDisposable
 
     /// <summary>Returns the next segment of the peer, waiting for it within the operation's limit.</summary>
     /// <exception cref="CollectiveException">The group has failed, or fails by this.</exception>
-    public abstract Segment Receive(RunningOperation operation);
+    public abstract ReceivedSegment Receive(RunningOperation operation);
+
+    /// <summary>Gives the memory of the last received segment back, once for each, before the next is received.</summary>
+    public abstract void Release();
 
     /// <summary>Ends a blocked <see cref="Receive"/>, after the group has failed.</summary>
     public abstract void Wake();

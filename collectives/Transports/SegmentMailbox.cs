@@ -43,7 +43,7 @@ internal sealed class SegmentMailbox
 
     /// <summary>Takes the oldest segment out, waiting for one within <paramref name="operation"/>'s limit.</summary>
     /// <exception cref="CollectiveException">None came: the group has failed, or fails by this.</exception>
-    public Segment Take(RunningOperation operation, GroupFailure failure, int peer)
+    public ReceivedSegment Take(RunningOperation operation, GroupFailure failure, int peer)
     {
         for (var i = 0; i < SpinCount + YieldCount && Volatile.Read(ref _count) == 0 && !IsClosed; i++)
         {
@@ -59,7 +59,7 @@ internal sealed class SegmentMailbox
 
         if (TryTake(operation, out var segment))
         {
-            return segment;
+            return new ReceivedSegment(segment.Header, segment.Payload.Span);
         }
 
         failure.ThrowIfFailed();

@@ -25,6 +25,7 @@ public sealed class FaultTests
         {
             grid.Add("in-memory", operation);
             grid.Add("gRPC", operation);
+            grid.Add("shared memory", operation);
         }
 
         return grid;
@@ -102,6 +103,9 @@ public sealed class FaultTests
     [InlineData("gRPC", "operation")]
     [InlineData("gRPC", "tag")]
     [InlineData("gRPC", "length")]
+    [InlineData("shared memory", "operation")]
+    [InlineData("shared memory", "tag")]
+    [InlineData("shared memory", "length")]
     public async Task AllReduce_PeerDoesSomethingElse_IsAnErrorThatNamesBothViews(string transport, string difference)
     {
         await using var world = await TestWorld.StartAsync(transport, 2);

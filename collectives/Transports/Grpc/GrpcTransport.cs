@@ -20,6 +20,8 @@ internal sealed class GrpcTransport : PeerTransport
     private readonly SemaphoreSlim _writing = new(1, 1);
     private readonly Protos.Segment _outgoing = new();
     private readonly PeerFrame _outgoingFrame;
+    private readonly TaskCompletionSource _left = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly bool _carriesSegments;
     private readonly Task _pump;
     private byte[] _buffer = [];
     private volatile bool _saidFarewell; // by either side: the end of the stream is no loss
@@ -29,10 +31,12 @@ internal sealed class GrpcTransport : PeerTransport
     /// <param name="peerRank">The rank at the other end.</param>
     /// <param name="stream">The stream.</param>
     /// <param name="isProtected">Whether TLS protects the payload; otherwise checksums do.</param>
+    /// <param name="carriesSegments">Whether segments come this way; otherwise shared memory carries them.</param>
     /// <param name="failure">The rank's failure.</param>
-    public GrpcTransport(int peerRank, PeerStream stream, bool isProtected, GroupFailure failure)
+    public GrpcTransport(int peerRank, PeerStream stream, bool isProtected, bool carriesSegments, GroupFailure failure)
         : base(peerRank)
     {
+        _carriesSegments = carriesSegments;
         _stream = stream;
         _failure = failure;
         _outgoingFrame = new PeerFrame { Segment = _outgoing };
@@ -42,6 +46,12 @@ internal sealed class GrpcTransport : PeerTransport
 
     /// <summary>Whether TLS connects the two; otherwise a Unix socket does.</summary>
     public bool IsProtected { get; }
+
+    /// <inheritdoc/>
+    public override string Name => IsProtected ? "gRPC over TLS" : "gRPC over Unix sockets";
+
+    /// <summary>Complete when the peer has left in order, or this rank ends the connection.</summary>
+    public Task Left => _left.Task;
 
     /// <summary>Complete when both directions have ended; never faults.</summary>
     public Task Ended => _pump;
@@ -74,7 +84,13 @@ internal sealed class GrpcTransport : PeerTransport
     }
 
     /// <inheritdoc/>
-    public override Segment Receive(RunningOperation operation) => _inbox.Take(operation, _failure, PeerRank);
+    public override ReceivedSegment Receive(RunningOperation operation) => _inbox.Take(operation, _failure, PeerRank);
+
+    /// <inheritdoc/>
+    public override void Release()
+    {
+        // The collector takes it back.
+    }
 
     /// <inheritdoc/>
     public override void Wake() => _inbox.Close();
@@ -100,6 +116,7 @@ internal sealed class GrpcTransport : PeerTransport
         _saidFarewell = true;
         _stream.Kill();
         _inbox.Close();
+        _left.TrySetResult();
     }
 
     private async Task FarewellAsync(PeerFrame frame)
@@ -222,6 +239,7 @@ internal sealed class GrpcTransport : PeerTransport
             case PeerFrame.ContentOneofCase.Leave:
                 _saidFarewell = true;
                 _inbox.Close();
+                _left.TrySetResult();
                 return false;
             default:
                 _failure.Report(FailureKind.Protocol, PeerRank, $"rank {PeerRank} sent a {frame.ContentCase} frame, which has no place after the handshake");
@@ -231,7 +249,9 @@ internal sealed class GrpcTransport : PeerTransport
 
     // What the sizes and the checksum say against a segment; whether it is the expected one is PeerLink's to say.
     private string? Refusal(Protos.Segment segment)
-        => segment.Operation is Operation.Unspecified or > Operation.Send
+        => !_carriesSegments
+            ? $"rank {PeerRank} sent a segment over the stream, and shared memory carries them"
+        : segment.Operation is Operation.Unspecified or > Operation.Send
             ? $"rank {PeerRank} sent operation {(int)segment.Operation}, which does not exist"
         : segment.Payload.Length > MaxSegmentByteCount || segment.MessageByteCount > long.MaxValue
             ? $"rank {PeerRank} sent a segment of {segment.Payload.Length} bytes of a message of {segment.MessageByteCount}; a segment has at most {MaxSegmentByteCount}"
