@@ -25,6 +25,9 @@ internal sealed class RunningOperation(int rank)
     /// <summary>The caller's tag; of the owner thread.</summary>
     public uint Tag { get; private set; }
 
+    /// <summary>What else the ranks have to agree on; of the owner thread.</summary>
+    public OperationDetail Detail { get; private set; }
+
     /// <summary>What is left of the limit, at least zero.</summary>
     public TimeSpan Remaining
     {
@@ -39,7 +42,8 @@ internal sealed class RunningOperation(int rank)
     /// <param name="name">The method that the caller called.</param>
     /// <param name="operation">Its name on the wire.</param>
     /// <param name="options">The caller's tag and limit.</param>
-    public void Begin(string name, Operation operation, CollectiveOptions options)
+    /// <param name="detail">What else the ranks have to agree on.</param>
+    public void Begin(string name, Operation operation, CollectiveOptions options, OperationDetail detail = default)
     {
         var limit = options.Timeout ?? ProcessGroup.DefaultTimeout;
         if (limit <= TimeSpan.Zero || limit.TotalMilliseconds > int.MaxValue)
@@ -55,7 +59,7 @@ internal sealed class RunningOperation(int rank)
                 throw new InvalidOperationException($"{name} was called while {_name} is running; one thread at a time may use a process group.");
             }
 
-            (_name, Operation, Tag, _limit, _started) = (name, operation, options.Tag, limit, Stopwatch.GetTimestamp());
+            (_name, Operation, Tag, Detail, _limit, _started) = (name, operation, options.Tag, detail, limit, Stopwatch.GetTimestamp());
         }
     }
 

@@ -1,5 +1,3 @@
-using Distributed.Protos;
-
 namespace Distributed.Collectives.Transports;
 
 /// <summary>
@@ -11,11 +9,14 @@ internal sealed class PeerLink(PeerTransport transport, RunningOperation operati
     private ulong _sent;
     private ulong _received;
 
+    /// <summary>The rank at the other end, in the whole group.</summary>
+    public int PeerRank => transport.PeerRank;
+
     /// <summary>Sends one segment of a message of the running operation.</summary>
     /// <param name="payload">[byte]; free for reuse on return.</param>
     /// <param name="messageByteCount">The length of the whole message.</param>
     public void Send(ReadOnlySpan<byte> payload, long messageByteCount)
-        => transport.Send(new SegmentHeader(operation.Operation, operation.Tag, _sent++, messageByteCount), payload, operation);
+        => transport.Send(new SegmentHeader(operation.Operation, operation.Tag, _sent++, messageByteCount, operation.Detail), payload, operation);
 
     /// <summary>Receives the next segment, of the length of <paramref name="destination"/>, of a message of <paramref name="messageByteCount"/>.</summary>
     /// <exception cref="PeerProtocolException">The peer sent another one.</exception>
@@ -40,11 +41,11 @@ internal sealed class PeerLink(PeerTransport transport, RunningOperation operati
         }
 
         _received++;
-        if (header.Operation != operation.Operation || header.Tag != operation.Tag || header.MessageByteCount != messageByteCount)
+        var due = new SegmentHeader(operation.Operation, operation.Tag, header.Sequence, messageByteCount, operation.Detail);
+        if (header != due)
         {
             throw Mismatch(
-                $"rank {transport.PeerRank} is in {Name(header.Operation, header.Tag, header.MessageByteCount)} while this rank is in "
-                + $"{Name(operation.Operation, operation.Tag, messageByteCount)}; all ranks call the same operations in the same order with the same lengths");
+                $"rank {transport.PeerRank} is in {Name(header)} while this rank is in {Name(due)}; all ranks call the same operations in the same order with the same lengths");
         }
 
         if (payload.Length != byteCount)
@@ -55,10 +56,13 @@ internal sealed class PeerLink(PeerTransport transport, RunningOperation operati
         return payload;
     }
 
+    /// <summary>Waits for the next segment without failing where none comes in time.</summary>
+    public bool WaitForArrival() => transport.WaitForArrival(operation);
+
     /// <summary>Gives a borrowed segment back.</summary>
     public void Release() => transport.Release();
 
-    private static string Name(Operation operation, uint tag, long byteCount) => $"{operation} (tag {tag}, {byteCount} bytes)";
+    private static string Name(SegmentHeader segment) => $"{segment.Operation} (tag {segment.Tag}, {segment.MessageByteCount} bytes{segment.Detail})";
 
     private CollectiveException Mismatch(string what) => failure.Fail(FailureKind.Protocol, transport.PeerRank, what);
 }

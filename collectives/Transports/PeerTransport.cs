@@ -7,7 +7,8 @@ namespace Distributed.Collectives.Transports;
 /// <param name="Tag">The operation's tag.</param>
 /// <param name="Sequence">Counts the segments of one direction between two ranks, from 0.</param>
 /// <param name="MessageByteCount">The length of the whole message.</param>
-internal readonly record struct SegmentHeader(Operation Operation, uint Tag, ulong Sequence, long MessageByteCount);
+/// <param name="Detail">What else the ranks have to agree on.</param>
+internal readonly record struct SegmentHeader(Operation Operation, uint Tag, ulong Sequence, long MessageByteCount, OperationDetail Detail = default);
 
 /// <summary>A segment that has arrived and waits to be received.</summary>
 /// <param name="Header">What the peer says it is.</param>
@@ -52,6 +53,10 @@ internal abstract class PeerTransport(int peerRank) : IDisposable
     /// <summary>Returns the next segment of the peer, waiting for it within the operation's limit.</summary>
     /// <exception cref="CollectiveException">The group has failed, or fails by this.</exception>
     public abstract ReceivedSegment Receive(RunningOperation operation);
+
+    /// <summary>Waits for the next segment of the peer, which is then received without waiting.</summary>
+    /// <returns>Whether it came within the operation's limit and before the group failed or the peer left.</returns>
+    public abstract bool WaitForArrival(RunningOperation operation);
 
     /// <summary>Gives the memory of the last received segment back, once for each, before the next is received.</summary>
     public abstract void Release();

@@ -45,18 +45,7 @@ internal sealed class SegmentMailbox
     /// <exception cref="CollectiveException">None came: the group has failed, or fails by this.</exception>
     public ReceivedSegment Take(RunningOperation operation, GroupFailure failure, int peer)
     {
-        for (var i = 0; i < SpinCount + YieldCount && Volatile.Read(ref _count) == 0 && !IsClosed; i++)
-        {
-            if (i < SpinCount)
-            {
-                Thread.SpinWait(1);
-            }
-            else
-            {
-                Thread.Yield();
-            }
-        }
-
+        Spin();
         if (TryTake(operation, out var segment))
         {
             return new ReceivedSegment(segment.Header, segment.Payload.Span);
@@ -68,22 +57,39 @@ internal sealed class SegmentMailbox
             : failure.Fail(FailureKind.Timeout, peer, $"rank {peer} did not do its part in time");
     }
 
+    /// <summary>Waits for a segment within <paramref name="operation"/>'s limit; whether there is one.</summary>
+    public bool WaitForArrival(RunningOperation operation)
+    {
+        Spin();
+        lock (_gate)
+        {
+            return TryWait(operation);
+        }
+    }
+
+    private void Spin()
+    {
+        for (var i = 0; i < SpinCount + YieldCount && Volatile.Read(ref _count) == 0 && !IsClosed; i++)
+        {
+            if (i < SpinCount)
+            {
+                Thread.SpinWait(1);
+            }
+            else
+            {
+                Thread.Yield();
+            }
+        }
+    }
+
     private bool TryTake(RunningOperation operation, out Segment segment)
     {
         lock (_gate)
         {
-            while (_count == 0)
+            if (!TryWait(operation))
             {
-                var remaining = operation.Remaining;
-                if (_isClosed || remaining == TimeSpan.Zero)
-                {
-                    segment = default;
-                    return false;
-                }
-
-                _isParked = true;
-                Monitor.Wait(_gate, remaining);
-                _isParked = false;
+                segment = default;
+                return false;
             }
 
             segment = _ring[_first];
@@ -95,6 +101,25 @@ internal sealed class SegmentMailbox
             _room = null;
             return true;
         }
+    }
+
+    // Holds the gate.
+    private bool TryWait(RunningOperation operation)
+    {
+        while (_count == 0)
+        {
+            var remaining = operation.Remaining;
+            if (_isClosed || remaining == TimeSpan.Zero)
+            {
+                return false;
+            }
+
+            _isParked = true;
+            Monitor.Wait(_gate, remaining);
+            _isParked = false;
+        }
+
+        return true;
     }
 
     private bool TryPost(Segment segment, out Task room)

@@ -78,6 +78,7 @@ internal sealed class GrpcTransport : PeerTransport
         _outgoing.Tag = header.Tag;
         _outgoing.Sequence = header.Sequence;
         _outgoing.MessageByteCount = (ulong)header.MessageByteCount;
+        _outgoing.Detail = header.Detail.Bits;
         _outgoing.Crc32C = IsProtected ? 0 : Crc32C.Of(payload);
         _outgoing.Payload = UnsafeByteOperations.UnsafeWrap(_buffer.AsMemory(0, payload.Length));
         _ = WriteAsync(_outgoingFrame);
@@ -85,6 +86,9 @@ internal sealed class GrpcTransport : PeerTransport
 
     /// <inheritdoc/>
     public override ReceivedSegment Receive(RunningOperation operation) => _inbox.Take(operation, _failure, PeerRank);
+
+    /// <inheritdoc/>
+    public override bool WaitForArrival(RunningOperation operation) => _inbox.WaitForArrival(operation);
 
     /// <inheritdoc/>
     public override void Release()
@@ -229,7 +233,7 @@ internal sealed class GrpcTransport : PeerTransport
                 return true;
             case PeerFrame.ContentOneofCase.Segment:
                 var segment = frame.Segment;
-                var header = new SegmentHeader(segment.Operation, segment.Tag, segment.Sequence, (long)segment.MessageByteCount);
+                var header = new SegmentHeader(segment.Operation, segment.Tag, segment.Sequence, (long)segment.MessageByteCount, new OperationDetail(segment.Detail));
                 await _inbox.PostAsync(new Segment(header, segment.Payload.Memory));
                 return true;
             case PeerFrame.ContentOneofCase.Abort:
@@ -251,7 +255,7 @@ internal sealed class GrpcTransport : PeerTransport
     private string? Refusal(Protos.Segment segment)
         => !_carriesSegments
             ? $"rank {PeerRank} sent a segment over the stream, and shared memory carries them"
-        : segment.Operation is Operation.Unspecified or > Operation.Send
+        : segment.Operation is Operation.Unspecified or > Operation.MonitoredBarrier
             ? $"rank {PeerRank} sent operation {(int)segment.Operation}, which does not exist"
         : segment.Payload.Length > MaxSegmentByteCount || segment.MessageByteCount > long.MaxValue
             ? $"rank {PeerRank} sent a segment of {segment.Payload.Length} bytes of a message of {segment.MessageByteCount}; a segment has at most {MaxSegmentByteCount}"

@@ -41,6 +41,9 @@ internal sealed class InMemoryTransport(int peerRank, GroupFailure failure) : Pe
     public override ReceivedSegment Receive(RunningOperation operation) => _inbox.Take(operation, failure, PeerRank);
 
     /// <inheritdoc/>
+    public override bool WaitForArrival(RunningOperation operation) => _inbox.WaitForArrival(operation);
+
+    /// <inheritdoc/>
     public override void Release()
     {
         // The collector takes it back.

@@ -34,11 +34,12 @@ internal sealed unsafe class SegmentRing(byte* start)
     private const int ReceiverParkedOffset = 128;
     private const int SenderParkedOffset = 256;
 
-    // A slot: number, tag, operation, message length, payload length, payload. A payload of up to 24 bytes lies in the header's line.
+    // A slot: number, tag, operation, message length, payload length, detail, payload. A payload of up to 32 bytes lies in the header's line.
     private const int TagOffset = 8;
     private const int OperationOffset = 12;
     private const int MessageByteCountOffset = 16;
     private const int PayloadByteCountOffset = 24;
+    private const int DetailOffset = 28;
     private const int ShortPayloadOffset = 32;
     private const int LongPayloadOffset = 64;
     private const int SlotByteCount = LongPayloadOffset + MessageSegments.ByteCount;
@@ -74,6 +75,7 @@ internal sealed unsafe class SegmentRing(byte* start)
         *(int*)(slot + OperationOffset) = (int)header.Operation;
         *(long*)(slot + MessageByteCountOffset) = header.MessageByteCount;
         *(int*)(slot + PayloadByteCountOffset) = payload.Length;
+        *(uint*)(slot + DetailOffset) = header.Detail.Bits;
         payload.CopyTo(new Span<byte>(slot + PayloadOffset(payload.Length), MessageSegments.ByteCount));
         Volatile.Write(ref *(ulong*)slot, ++_sent);
         WakeIfParked(ReceiverParked);
@@ -85,7 +87,7 @@ internal sealed unsafe class SegmentRing(byte* start)
     public bool TryReceive(RunningOperation operation, out SegmentHeader header, out ReadOnlySpan<byte> payload)
     {
         var slot = Slot(_received);
-        if (!WaitFor((ulong*)slot, _received + 1, ReceiverParked, operation))
+        if (!WaitForArrival(operation))
         {
             header = default;
             payload = default;
@@ -95,10 +97,17 @@ internal sealed unsafe class SegmentRing(byte* start)
         // Read once and bounded before it is used: the memory is the peer's as well.
         var byteCount = Math.Clamp(Volatile.Read(ref *(int*)(slot + PayloadByteCountOffset)), 0, MessageSegments.ByteCount);
         header = new SegmentHeader(
-            (Operation)(*(int*)(slot + OperationOffset)), *(uint*)(slot + TagOffset), _received, *(long*)(slot + MessageByteCountOffset));
+            (Operation)(*(int*)(slot + OperationOffset)),
+            *(uint*)(slot + TagOffset),
+            _received,
+            *(long*)(slot + MessageByteCountOffset),
+            new OperationDetail(*(uint*)(slot + DetailOffset)));
         payload = new ReadOnlySpan<byte>(slot + PayloadOffset(byteCount), byteCount);
         return true;
     }
+
+    /// <summary>Waits for the next segment, without receiving it; of the receiver.</summary>
+    public bool WaitForArrival(RunningOperation operation) => WaitFor((ulong*)Slot(_received), _received + 1, ReceiverParked, operation);
 
     /// <summary>Gives the slot of the last received segment back; of the receiver.</summary>
     public void Release()

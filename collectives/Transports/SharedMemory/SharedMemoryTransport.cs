@@ -54,6 +54,9 @@ internal sealed class SharedMemoryTransport : PeerTransport
     }
 
     /// <inheritdoc/>
+    public override bool WaitForArrival(RunningOperation operation) => _in.WaitForArrival(operation);
+
+    /// <inheritdoc/>
     public override void Release()
     {
         _in.Release();
