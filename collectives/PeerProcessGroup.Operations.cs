@@ -123,7 +123,9 @@ internal sealed partial class PeerProcessGroup
         if (missing.Count > 0)
         {
             var ranks = string.Join(", ", missing.Select(rank => _mesh[rank].PeerRank));
-            throw _failure.Fail(FailureKind.Timeout, _mesh[missing[0]].PeerRank, $"rank{(missing.Count == 1 ? "" : "s")} {ranks} did not reach the barrier in time");
+            var phases = string.Concat(missing.Select(rank => _mesh[rank]).Select(link => link.LastPhase.Replace("it was", $"rank {link.PeerRank} was", StringComparison.Ordinal)));
+            throw _failure.Fail(
+                FailureKind.Timeout, _mesh[missing[0]].PeerRank, $"rank{(missing.Count == 1 ? "" : "s")} {ranks} did not reach the barrier in time{phases}");
         }
     }
 

@@ -14,6 +14,8 @@ internal sealed class RunningOperation(int rank)
     private readonly Lock _gate = new();
     private string? _name;
     private long _started;
+    private long _ended;
+    private ulong _count;
     private TimeSpan _limit;
 
     /// <summary>This rank.</summary>
@@ -59,6 +61,7 @@ internal sealed class RunningOperation(int rank)
                 throw new InvalidOperationException($"{name} was called while {_name} is running; one thread at a time may use a process group.");
             }
 
+            _count++;
             (_name, Operation, Tag, Detail, _limit, _started) = (name, operation, options.Tag, detail, limit, Stopwatch.GetTimestamp());
         }
     }
@@ -69,6 +72,24 @@ internal sealed class RunningOperation(int rank)
         lock (_gate)
         {
             _name = null;
+            _ended = Stopwatch.GetTimestamp();
+        }
+    }
+
+    /// <summary>Where this rank is, for its peers; of any thread.</summary>
+    public Heartbeat ToHeartbeat()
+    {
+        lock (_gate)
+        {
+            var elapsed = _count == 0 ? TimeSpan.Zero : Stopwatch.GetElapsedTime(_name is null ? _ended : _started);
+            return new Heartbeat
+            {
+                Operation = Operation,
+                Tag = Tag,
+                OperationCount = _count,
+                IsRunning = _name is not null,
+                ElapsedMilliseconds = (uint)Math.Min(uint.MaxValue, elapsed.TotalMilliseconds),
+            };
         }
     }
 

@@ -34,6 +34,7 @@ internal sealed class PeerConnector : IDisposable
     private readonly List<IDisposable> _connections = [];
     private readonly Dictionary<int, Task<PeerTransport>> _transports = [];
     private PeerListener? _listener;
+    private PeerPulse? _pulse;
 
     /// <param name="self">This rank.</param>
     /// <param name="environment">Which ranks share the node, and where the sockets are.</param>
@@ -96,6 +97,8 @@ internal sealed class PeerConnector : IDisposable
         }
 
         var transports = _transports.Values.Select(transport => transport.Result).ToArray();
+        var streams = Array.ConvertAll(transports, transport => transport as GrpcTransport ?? ((SharedMemoryTransport)transport).Control);
+        _pulse = new PeerPulse(streams, _operation, _failure, _options.SilenceLimit);
         return new PeerProcessGroup(_operation, _failure, transports, Describe(transports), this);
     }
 
@@ -106,6 +109,7 @@ internal sealed class PeerConnector : IDisposable
     /// <summary>Ends every connection and stops listening.</summary>
     public void Dispose()
     {
+        _pulse?.Dispose();
         foreach (var transport in _transports.Values.Where(transport => transport.IsCompletedSuccessfully))
         {
             transport.Result.Dispose();

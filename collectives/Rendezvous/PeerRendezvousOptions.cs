@@ -18,6 +18,12 @@ public sealed record PeerRendezvousOptions
     public TransportChoice? Transport { get; init; }
 
     /// <summary>
+    /// How long a rank may say nothing at all, heartbeats included, before the group ends and names it: a stopped process, or a cut network.
+    /// 5 s by default; at least 100 ms. A rank that computes is not silent, however long it takes.
+    /// </summary>
+    public TimeSpan SilenceLimit { get; init; } = PeerPulse.DefaultSilenceLimit;
+
+    /// <summary>
     /// Says which ranks share a host, and so a Unix socket: those of equal identity. <see langword="null"/> for this boot of this machine.
     /// </summary>
     public string? HostIdentity { get; init; }

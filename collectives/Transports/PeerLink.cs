@@ -9,6 +9,9 @@ internal sealed class PeerLink(PeerTransport transport, RunningOperation operati
     private ulong _sent;
     private ulong _received;
 
+    /// <inheritdoc cref="PeerTransport.LastPhase"/>
+    public string LastPhase => transport.LastPhase;
+
     /// <summary>The rank at the other end, in the whole group.</summary>
     public int PeerRank => transport.PeerRank;
 

@@ -43,6 +43,9 @@ internal abstract class PeerTransport(int peerRank) : IDisposable
     /// <summary>What connects the two, for the user.</summary>
     public abstract string Name { get; }
 
+    /// <summary>Where the peer was when it was last heard of, for the end of an error's clause; empty where it was not.</summary>
+    public virtual string LastPhase => "";
+
     /// <summary>Sends a segment; one segment can be on its way without the peer's waiting for it.</summary>
     /// <param name="header">Of the segment.</param>
     /// <param name="payload">[byte]; free for reuse on return.</param>

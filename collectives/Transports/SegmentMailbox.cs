@@ -43,7 +43,7 @@ internal sealed class SegmentMailbox
 
     /// <summary>Takes the oldest segment out, waiting for one within <paramref name="operation"/>'s limit.</summary>
     /// <exception cref="CollectiveException">None came: the group has failed, or fails by this.</exception>
-    public ReceivedSegment Take(RunningOperation operation, GroupFailure failure, int peer)
+    public ReceivedSegment Take(RunningOperation operation, GroupFailure failure, PeerTransport peer)
     {
         Spin();
         if (TryTake(operation, out var segment))
@@ -53,8 +53,8 @@ internal sealed class SegmentMailbox
 
         failure.ThrowIfFailed();
         throw IsClosed
-            ? failure.Fail(FailureKind.PeerLost, peer, $"lost rank {peer}, which has left the group")
-            : failure.Fail(FailureKind.Timeout, peer, $"rank {peer} did not do its part in time");
+            ? failure.Fail(FailureKind.PeerLost, peer.PeerRank, $"lost rank {peer.PeerRank}, which has left the group")
+            : failure.Fail(FailureKind.Timeout, peer.PeerRank, $"rank {peer.PeerRank} did not do its part in time{peer.LastPhase}");
     }
 
     /// <summary>Waits for a segment within <paramref name="operation"/>'s limit; whether there is one.</summary>

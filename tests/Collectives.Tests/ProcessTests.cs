@@ -52,7 +52,7 @@ public sealed class ProcessTests
         Array.ForEach(ranks, rank => rank.Dispose());
     }
 
-    private static Process Start(TestJob job, int rank, int worldSize, string mode, string transport)
+    internal static Process Start(TestJob job, int rank, int worldSize, string mode, string transport)
     {
         var start = new ProcessStartInfo(Environment.ProcessPath!, ["exec", typeof(RankProgram).Assembly.Location, mode])
         {

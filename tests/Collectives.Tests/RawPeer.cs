@@ -25,7 +25,7 @@ internal sealed class RawPeer : IDisposable
     public IAsyncStreamReader<PeerFrame> Reader => _call.ResponseStream;
 
     /// <summary>Of the ranks that it meets: what is tested is the stream.</summary>
-    public static PeerRendezvousOptions Options { get; } = new() { Transport = TransportChoice.Grpc };
+    public static PeerRendezvousOptions Options { get; } = new() { Transport = TransportChoice.Grpc, SilenceLimit = TimeSpan.FromMinutes(1) };
 
     /// <summary>Dials rank 0 of the job.</summary>
     public static RawPeer Dial(TestJob job)

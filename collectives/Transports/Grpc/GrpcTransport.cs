@@ -26,6 +26,9 @@ internal sealed class GrpcTransport : PeerTransport
     private byte[] _buffer = [];
     private volatile bool _saidFarewell; // by either side: the end of the stream is no loss
     private bool _isOver;                 // guarded by _writing
+    private volatile bool _isHolding;     // the pump waits for room in the mailbox and hears nothing
+    private volatile Heartbeat? _heartbeat;
+    private long _silentTicks;
 
     /// <summary>Takes over a stream whose handshake is done, and begins to read.</summary>
     /// <param name="peerRank">The rank at the other end.</param>
@@ -57,6 +60,26 @@ internal sealed class GrpcTransport : PeerTransport
     public Task Ended => _pump;
 
     /// <inheritdoc/>
+    public override string LastPhase => Phase.Describe(_heartbeat);
+
+    /// <summary>Sends a heartbeat, unless another frame is being sent, which says as much, or the connection is about to end.</summary>
+    public void TrySendHeartbeat(Heartbeat heartbeat)
+    {
+        if (!_saidFarewell && _writing.Wait(0))
+        {
+            _ = WriteAsync(new PeerFrame { Heartbeat = heartbeat });
+        }
+    }
+
+    /// <summary>Counts time in which nothing came from the peer; of one thread.</summary>
+    /// <param name="step">Since the last count.</param>
+    /// <returns>How long it has been silent; zero where it need not speak or could not be heard.</returns>
+    public TimeSpan AddSilence(TimeSpan step)
+        => _saidFarewell || _isHolding || _pump.IsCompleted
+            ? TimeSpan.Zero
+            : TimeSpan.FromTicks(Interlocked.Add(ref _silentTicks, step.Ticks));
+
+    /// <inheritdoc/>
     public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation)
     {
         _failure.ThrowIfFailed();
@@ -85,7 +108,7 @@ internal sealed class GrpcTransport : PeerTransport
     }
 
     /// <inheritdoc/>
-    public override ReceivedSegment Receive(RunningOperation operation) => _inbox.Take(operation, _failure, PeerRank);
+    public override ReceivedSegment Receive(RunningOperation operation) => _inbox.Take(operation, _failure, this);
 
     /// <inheritdoc/>
     public override bool WaitForArrival(RunningOperation operation) => _inbox.WaitForArrival(operation);
@@ -187,6 +210,7 @@ internal sealed class GrpcTransport : PeerTransport
             var more = true;
             while (more && await _stream.Reader.MoveNext(CancellationToken.None))
             {
+                Interlocked.Exchange(ref _silentTicks, 0);
                 more = await AcceptAsync(_stream.Reader.Current);
             }
 
@@ -234,7 +258,14 @@ internal sealed class GrpcTransport : PeerTransport
             case PeerFrame.ContentOneofCase.Segment:
                 var segment = frame.Segment;
                 var header = new SegmentHeader(segment.Operation, segment.Tag, segment.Sequence, (long)segment.MessageByteCount, new OperationDetail(segment.Detail));
-                await _inbox.PostAsync(new Segment(header, segment.Payload.Memory));
+                var posted = _inbox.PostAsync(new Segment(header, segment.Payload.Memory));
+                _isHolding = !posted.IsCompleted;
+                await posted;
+                Interlocked.Exchange(ref _silentTicks, 0);
+                _isHolding = false;
+                return true;
+            case PeerFrame.ContentOneofCase.Heartbeat:
+                _heartbeat = frame.Heartbeat;
                 return true;
             case PeerFrame.ContentOneofCase.Abort:
                 _saidFarewell = true;

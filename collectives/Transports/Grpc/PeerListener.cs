@@ -95,7 +95,7 @@ internal sealed class PeerListener : IAsyncDisposable
         options.Limits.Http2.MaxStreamsPerConnection = 16;
         options.Limits.Http2.InitialStreamWindowSize = PeerChannel.WindowByteCount;
         options.Limits.Http2.InitialConnectionWindowSize = PeerChannel.WindowByteCount;
-        options.ListenUnixSocket(unixSocketPath, listen => listen.Protocols = HttpProtocols.Http2);
+        options.ListenForOwner(unixSocketPath);
         if (tcpAddress is not null)
         {
             options.Limits.Http2.KeepAlivePingDelay = PeerChannel.PingDelay;

@@ -38,7 +38,7 @@ internal sealed class InMemoryTransport(int peerRank, GroupFailure failure) : Pe
     }
 
     /// <inheritdoc/>
-    public override ReceivedSegment Receive(RunningOperation operation) => _inbox.Take(operation, failure, PeerRank);
+    public override ReceivedSegment Receive(RunningOperation operation) => _inbox.Take(operation, failure, this);
 
     /// <inheritdoc/>
     public override bool WaitForArrival(RunningOperation operation) => _inbox.WaitForArrival(operation);

@@ -33,6 +33,12 @@ internal sealed class SharedMemoryTransport : PeerTransport
     public override string Name => "shared memory";
 
     /// <inheritdoc/>
+    public override string LastPhase => _control.LastPhase;
+
+    /// <summary>The stream between the two.</summary>
+    public GrpcTransport Control => _control;
+
+    /// <inheritdoc/>
     public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation)
     {
         _failure.ThrowIfFailed();
@@ -47,7 +53,7 @@ internal sealed class SharedMemoryTransport : PeerTransport
     {
         if (!_in.TryReceive(operation, out var header, out var payload))
         {
-            throw Failed($"rank {PeerRank} did not do its part in time");
+            throw Failed($"rank {PeerRank} did not do its part in time{LastPhase}");
         }
 
         return new ReceivedSegment(header, payload);
