@@ -1,3 +1,4 @@
+using Distributed.Collectives;
 using Distributed.Engine.Generation;
 
 namespace Distributed.Worker.Options;
@@ -34,6 +35,9 @@ internal sealed record RunOptions
     /// <summary>Compute threads of this rank; <see langword="null"/> for its share of the cores.</summary>
     public required int? ThreadCount { get; init; }
 
+    /// <summary>Between ranks of one host; <see langword="null"/> for what the environment says.</summary>
+    public required TransportChoice? Transport { get; init; }
+
     public required bool SkipsChecksums { get; init; }
 
     /// <summary>Reads them for <paramref name="command"/>, whose defaults are those of Meta's example script of that name.</summary>
@@ -63,6 +67,7 @@ internal sealed record RunOptions
             Generation = generation,
             Format = reader.Choice(OptionCatalog.Format, OutputFormat.Text),
             ThreadCount = reader.IntegerOrNone(OptionCatalog.Threads, null, 1, MaxThreadCount),
+            Transport = reader.Transport(OptionCatalog.Transport),
             SkipsChecksums = reader.Flag(OptionCatalog.SkipChecksums),
         };
     }
