@@ -13,7 +13,9 @@ internal static class AllReduceBench
 {
     private static readonly int[] ByteCounts = [4, 8 << 10, 64 << 10, 1 << 20];
 
-    public static async Task<int> Run(string[] args)
+    public static int Run(string[] args) => RunAsync(args).GetAwaiter().GetResult();
+
+    private static async Task<int> RunAsync(string[] args)
     {
         if (Environment.GetEnvironmentVariable("RANK") is not null)
         {

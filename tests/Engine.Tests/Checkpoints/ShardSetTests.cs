@@ -181,6 +181,7 @@ public sealed class ShardSetTests : IDisposable
     [Theory]
     [InlineData(12, 13, "The tokenizer has 13 tokens but params.json has vocab_size 12")]
     [InlineData(-1, 13, "has rows for 12 tokens but the tokenizer has 13")]
+    [InlineData(-1, 24, "has rows for 12 of the tokenizer's 24 tokens; download the missing shards")]
     [InlineData(14, null, "has rows for 12 tokens but params.json has vocab_size 14")]
     public void Open_VocabulariesThatDiffer_NamesBoth(int vocabularySize, int? tokenizer, string expected)
     {
