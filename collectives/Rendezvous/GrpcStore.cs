@@ -60,7 +60,8 @@ public sealed class GrpcStore : RendezvousStore
     /// <param name="secret">What the job's launchers share.</param>
     /// <param name="limit">For the connection and the proof.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
-    /// <exception cref="RendezvousConnectionException">Nobody listens there yet, who listens does not answer in time, or it knows another secret.</exception>
+    /// <exception cref="RendezvousConnectionException">Nobody listens there yet, or who listens does not answer in time.</exception>
+    /// <exception cref="RendezvousRefusedException">Who listens knows another secret, or serves another job.</exception>
     public static async Task<GrpcStore> ConnectTlsAsync(
         string host, int port, string jobId, JobSecret secret, TimeSpan limit, CancellationToken cancellationToken = default)
     {
@@ -76,7 +77,7 @@ public sealed class GrpcStore : RendezvousStore
             var reply = await store.CallAsync(options => store._client.IntroduceAsync(request, options), limit, cancellationToken, isIntroduction: true);
             return authentication.VerifyServer(nonce, pin.Hash, reply.HmacSha256.Span)
                 ? store
-                : throw new RendezvousConnectionException(
+                : throw new RendezvousRefusedException(
                     $"What listens at {store._address} does not prove that it is the rendezvous store of this run; start every node with the same --rdzv-id and the same secret.");
         }
         catch

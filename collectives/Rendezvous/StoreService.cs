@@ -33,7 +33,7 @@ internal sealed class StoreService(RendezvousStore store, StoreAuthentication au
         {
             var value = await store.GetChangedAsync(
                 request.Key,
-                request.HasKnown ? request.Known.Memory : null,
+                request.HasKnown ? request.Known.Memory : default(ReadOnlyMemory<byte>?),
                 TimeSpan.FromMilliseconds(request.TimeoutMilliseconds),
                 context.CancellationToken);
             return new GetReply { Found = value is not null, Value = UnsafeByteOperations.UnsafeWrap(value ?? []) };

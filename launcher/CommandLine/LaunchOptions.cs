@@ -17,6 +17,12 @@ internal sealed record LaunchOptions
     /// <summary>TORCHELASTIC_RUN_ID.</summary>
     public required string RunId { get; init; }
 
+    /// <summary>The nodes of the job.</summary>
+    public required NodeOptions Nodes { get; init; }
+
+    /// <summary>What is not wrong and yet worth a sentence.</summary>
+    public IReadOnlyList<string> Notes { get; init; } = [];
+
     /// <summary>MASTER_ADDR.</summary>
     public required string MasterAddress { get; init; }
 

@@ -22,23 +22,27 @@ internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, F
     public LaunchOptions? Read(WorkerProgram? program)
     {
         var localWorldSize = LocalWorldSize();
-        RequireOneNode();
+        var standalone = Flag(LauncherOption.Standalone);
+        List<string> notes = [];
+        var nodes = new NodeOptionsReader(new OptionValues(given, environment, problems), notes).Read(standalone);
         var restarts = Restarts();
         RefuseWhatIsNotSupported();
         Seconds(LauncherOption.MonitorInterval, 0.1, mayBeZero: false);
         RequireKnownStartMethod();
         var shutdownTimeout = Seconds(LauncherOption.ShutdownTimeout, DefaultShutdownSeconds(), mayBeZero: true);
-        var masterPort = Number(LauncherOption.MasterPort, 0, 0, 65535);
-        Number(LauncherOption.NodeRank, 0, 0, 0);
+        var isStaticEndpoint = nodes.Backend == RendezvousBackend.Static && Text(LauncherOption.RdzvEndpoint) is not null;
+        var masterAddress = Text(LauncherOption.MasterAddr) ?? (isStaticEndpoint ? nodes.EndpointHost : nodes.LocalAddress) ?? "127.0.0.1";
+        var masterPort = nodes.Backend == RendezvousBackend.Static ? nodes.EndpointPort : Number(LauncherOption.MasterPort, 0, 0, 65535);
         var logDirectory = LogDirectory();
-        var standalone = Flag(LauncherOption.Standalone);
         return program is null ? null : new LaunchOptions
         {
             LocalWorldSize = localWorldSize,
             Program = program,
             Role = Text(LauncherOption.Role) ?? "default",
             RunId = standalone ? Guid.NewGuid().ToString() : Text(LauncherOption.RdzvId) ?? "none",
-            MasterAddress = standalone ? "127.0.0.1" : Text(LauncherOption.MasterAddr) ?? "127.0.0.1",
+            Nodes = nodes,
+            Notes = notes,
+            MasterAddress = standalone ? "127.0.0.1" : masterAddress,
             MasterPort = standalone ? 0 : masterPort,
             LogDirectory = logDirectory,
             PrefixTemplate = given(LauncherOption.LogLinePrefixTemplate)
@@ -95,21 +99,6 @@ internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, F
 
                 problems.Add($"{Source(option)} {text} is none of auto, cpu, gpu or a number from 1 to {MaxLocalWorldSize}; choose one of them.");
                 return 1;
-        }
-    }
-
-    private void RequireOneNode()
-    {
-        var text = Text(LauncherOption.Nnodes) ?? "1";
-        var parts = text.Split(':');
-        var numbers = parts.Select(part => TryParse(part, out var number) ? number : 0).ToArray();
-        if (parts.Length > 2 || numbers[0] < 1 || numbers[^1] < numbers[0])
-        {
-            problems.Add($"{Source(LauncherOption.Nnodes)} {text} is neither N nor MIN:MAX with 1 <= MIN <= MAX; write 1.");
-        }
-        else if (numbers[^1] > 1)
-        {
-            problems.Add($"{Source(LauncherOption.Nnodes)} {text}: several nodes are not supported yet; write 1 and start one job a node.");
         }
     }
 

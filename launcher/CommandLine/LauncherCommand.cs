@@ -27,6 +27,11 @@ internal static class LauncherCommand
         var options = reader.Read(program);
         if (problems.Count == 0)
         {
+            foreach (var note in options!.Notes)
+            {
+                console.Say($"distrun: {note}");
+            }
+
             return (options, ExitCodes.Success);
         }
 

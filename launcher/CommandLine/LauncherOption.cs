@@ -9,13 +9,22 @@ namespace Distributed.Launcher.CommandLine;
 internal sealed record LauncherOption(string Name, string? ValueName, string? Description, string? Alias = null, string? Refusal = null)
 {
     private const string LeaveOut = "leave it out";
-    private const string OneNode = "the ranks of one node meet without it, so leave it out";
     private const string OwnStreams = "send stdout and stderr of distrun itself to a file, or through tee";
 
     public static readonly LauncherOption NprocPerNode = new(
         "--nproc-per-node", "N", "Ranks on this node: a number, auto, cpu or gpu. Default 1.");
 
-    public static readonly LauncherOption Nnodes = new("--nnodes", "N[:N]", "Nodes; this version runs one.");
+    public static readonly LauncherOption Nnodes = new("--nnodes", "N[:N]", "Nodes, or the least and the most of them. Default 1.");
+
+    public static readonly LauncherOption RdzvBackend = new(
+        "--rdzv-backend", "NAME", "How nodes meet: static, c10d or etcd. Default static; one node needs none.");
+
+    public static readonly LauncherOption RdzvEndpoint = new("--rdzv-endpoint", "HOST:PORT", "Where they meet; [address]:port for IPv6.");
+
+    public static readonly LauncherOption RdzvConf = new("--rdzv-conf", "K=V,K=V", "Further settings of the backend, such as join_timeout=600.");
+
+    public static readonly LauncherOption LocalAddr = new(
+        "--local-addr", "HOST", "What the others call this node, used as given; MASTER_ADDR where --master-addr is not given.");
 
     public static readonly LauncherOption Standalone = new(
         "--standalone", null, "One node with a port and a run id of its own, whatever else is given.");
@@ -29,7 +38,7 @@ internal sealed record LauncherOption(string Name, string? ValueName, string? De
 
     public static readonly LauncherOption MasterPort = new("--master-port", "PORT", "MASTER_PORT of the ranks. Default 0, a free one.");
 
-    public static readonly LauncherOption NodeRank = new("--node-rank", "N", "Rank of this node; with one node 0.");
+    public static readonly LauncherOption NodeRank = new("--node-rank", "N", "Rank of this node among the nodes. Default 0 with the static backend.");
 
     public static readonly LauncherOption MaxRestarts = new(
         "--max-restarts", "N", "How often a failed group is started again. Default 0.");
@@ -70,7 +79,7 @@ internal sealed record LauncherOption(string Name, string? ValueName, string? De
     /// <summary>Those that are acted on, in the order of --help.</summary>
     public static readonly IReadOnlyList<LauncherOption> Supported =
     [
-        NprocPerNode, Nnodes, Standalone, RdzvId, Role, MasterAddr, MasterPort, NodeRank,
+        NprocPerNode, Nnodes, NodeRank, RdzvBackend, RdzvEndpoint, RdzvId, RdzvConf, Standalone, Role, MasterAddr, MasterPort, LocalAddr,
         MaxRestarts, MaxRestartsWindow, MinUptime, RestartBackoff, NoRestartExitCodes, MonitorInterval, StartMethod,
         Module, NoPython, LogDir, LogLinePrefixTemplate, ShutdownTimeout,
     ];
@@ -78,10 +87,6 @@ internal sealed record LauncherOption(string Name, string? ValueName, string? De
     /// <summary>The rest of torchrun's, refused with a sentence: an option that did nothing in silence would be worse.</summary>
     public static readonly IReadOnlyList<LauncherOption> Refused =
     [
-        Unsupported("--rdzv-backend", "BACKEND", OneNode),
-        Unsupported("--rdzv-endpoint", "HOST:PORT", OneNode),
-        Unsupported("--rdzv-conf", "K=V", OneNode),
-        Unsupported("--local-addr", "HOST", "use --master-addr"),
         Unsupported("--redirects", "SPEC", OwnStreams, "-r"),
         Unsupported("--tee", "SPEC", OwnStreams, "-t"),
         Unsupported("--local-ranks-filter", "RANKS", LeaveOut),
