@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Distributed.Collectives;
+using Distributed.Launcher.Processes;
 using Distributed.Launcher.Reporting;
 
 namespace Distributed.Launcher.Jobs;
@@ -11,6 +12,8 @@ namespace Distributed.Launcher.Jobs;
 /// <param name="mailbox">Brings what happens to the agent's thread.</param>
 internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup group, Mailbox mailbox) : IDisposable
 {
+    private static readonly TimeSpan OrphanLimit = TimeSpan.FromSeconds(1);
+
     private Task<StoreServer>? _store;
     private string? _failure; // of the launcher itself
 
@@ -49,6 +52,7 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
         group.Failed = analysis => Failed?.Invoke(analysis, Stopwatch.GetElapsedTime(0) - startTime, DetailsOf);
         started();
         var supervisor = group.Supervise(takesLong);
+        var orphans = OperatingSystem.IsWindows() ? [] : Orphans.KillAll(OrphanLimit);
         waitForOutput(group, supervisor);
 
         var failure = FailureAnalysis.Of(supervisor.Exits, supervisor.Collateral);
@@ -57,10 +61,13 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
             StoppedBySignal = supervisor.StoppedBySignal,
             StartFailure = group.StartFailure,
             LauncherFailure = _failure,
+            Exits = supervisor.Exits,
+            Collateral = supervisor.Collateral,
             Failure = failure,
             Details = failure?.Others.Append(failure.RootCause).ToDictionary(exit => exit.Rank, DetailsOf) ?? [],
+            ErrorFile = failure is null ? null : plan.Logs.ErrorFileOf(failure.RootCause.LocalRank),
             Uptime = (supervisor.FirstFailureTime ?? startTime) - startTime,
-            LeftBehindCount = supervisor.Alive.Count,
+            LeftBehindCount = supervisor.Alive.Count + orphans.Count,
         };
     }
 

@@ -15,11 +15,20 @@ internal sealed record AttemptOutcome
     /// <summary>Why the launcher itself could not go on, a sentence.</summary>
     public string? LauncherFailure { get; init; }
 
+    /// <summary>The ends of the ranks, in the order in which they died.</summary>
+    public IReadOnlyList<RankExit> Exits { get; init; } = [];
+
+    /// <summary>The ranks that ended because the launcher told them to.</summary>
+    public IReadOnlySet<int> Collateral { get; init; } = new HashSet<int>();
+
     /// <summary>Which rank failed first, and the others.</summary>
     public FailureAnalysis? Failure { get; init; }
 
     /// <summary>What the report says about the ranks that failed.</summary>
     public IReadOnlyDictionary<int, RankDetails> Details { get; init; } = new Dictionary<int, RankDetails>();
+
+    /// <summary>The error file of the rank that failed first, where it may have one.</summary>
+    public string? ErrorFile { get; init; }
 
     /// <summary>From the start of the last rank to the first failure.</summary>
     public TimeSpan Uptime { get; init; }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Distributed.Collectives;
 using Distributed.Collectives.Launching;
+using Distributed.Launcher.Output;
 using Distributed.Launcher.Processes;
 using Distributed.Launcher.Rendezvous;
 using Distributed.Launcher.Reporting;
@@ -24,10 +25,12 @@ internal sealed partial class LocalAgent
     private static readonly TimeSpan LongWait = TimeSpan.FromDays(1);
 
     private CancellationTokenSource? _stopping; // of a wait for other nodes
+    private int _groupRank;
     private int _checkedWorldSize; // for which the bundled worker has accepted its input
 
     private int RunNodes()
     {
+        TellHowItRuns();
         using var stopping = new CancellationTokenSource();
         _stopping = stopping;
         NodeSession? session = null;
@@ -36,6 +39,7 @@ internal sealed partial class LocalAgent
             session = Await(NodeSession.OpenAsync(
                 _options.Nodes, SelfAmongNodes(), Environment.GetEnvironmentVariable(JobKey.Variable), Note, stopping.Token));
             var exitCode = RunRounds(session, stopping.Token);
+            _events.JobEnded(_groupRank, session.Rendezvous.RestartCount, exitCode, session.Rendezvous.FinalEnd?.Cause);
             Await(TakeLeaveAsync(session));
             return exitCode;
         }
@@ -78,6 +82,7 @@ internal sealed partial class LocalAgent
             using var port = MasterPort.Claim(_job.Parent);
             var round = Await(session.JoinAsync(port.Number, afterRound, stopping));
             afterRound = round.Number;
+            _groupRank = round.Placement.GroupRank;
             if (round.Placement.GroupRank == 0)
             {
                 Note(string.Create(
@@ -124,7 +129,9 @@ internal sealed partial class LocalAgent
     {
         var storePath = _options.Program.IsBundled && round.Placement.WorldSize > 1
             ? Path.Combine(_job.Path, string.Create(CultureInfo.InvariantCulture, $"s{round.Number}.sock")) : null;
-        var plan = new AttemptPlan(round.State.RestartCount, round.Placement, _logs.Begin(round.Number, WorldSize))
+        var logs = _logs.Begin(round.Number, WorldSize);
+        using var output = new AttemptOutput(_options, _console, logs, round.Placement, _host);
+        var plan = new AttemptPlan(round.State.RestartCount, round.Placement, logs, output)
         {
             Identity = Task.FromResult(round.Identity),
             StoreAddress = storePath is null ? null : $"unix:{storePath}",
@@ -137,7 +144,7 @@ internal sealed partial class LocalAgent
             attempt.StartStore(storePath, round.Store);
         }
 
-        var outcome = attempt.Run(started: RemoveStale, TellLongTeardown, WaitForOutput);
+        var outcome = RunToItsEnd(attempt, plan, output);
         ListenToSignals();
         return outcome;
     }
@@ -307,7 +314,7 @@ internal sealed partial class LocalAgent
             }
 
             var end = agent.Await(_end);
-            return end is null ? ExitCodes.Success : end.IsFinal ? Conclude(end, outcome) : Restart(end);
+            return end is null ? ExitCodes.Success : end.IsFinal ? Conclude(end, outcome) : Restart(end, outcome);
         }
 
         private int Conclude(RoundEnd end, AttemptOutcome outcome)
@@ -332,7 +339,7 @@ internal sealed partial class LocalAgent
             return end.ExitCode;
         }
 
-        private int? Restart(RoundEnd end)
+        private int? Restart(RoundEnd end, AttemptOutcome outcome)
         {
             var isOwn = end.NodeId == session.Id && _decision?.Delay is not null;
             if (end.IsCounted && !isOwn)
@@ -343,6 +350,11 @@ internal sealed partial class LocalAgent
             agent.Say(string.Create(
                 CultureInfo.InvariantCulture,
                 $"{end.Cause}; the group starts again{(end.IsCounted ? $" (restart {round.State.RestartCount + 1} of {round.State.MaxRestarts})" : "")}."));
+            if (isOwn && outcome.Failure is { } failure)
+            {
+                agent._events.GroupRestarts(round.Placement.GroupRank, round.State.RestartCount + 1, failure.RootCause, TimeSpan.FromSeconds(end.BackoffSeconds));
+            }
+
             return agent.Pause(TimeSpan.FromSeconds(end.BackoffSeconds)) ? null : ExitCodes.ForSignal(agent._stopSignal!.Value);
         }
     }

@@ -33,7 +33,8 @@ internal sealed partial class LocalAgent : IDisposable
     private readonly RestartPolicy _restarts;
     private readonly Guardian? _guardian;
     private readonly DeathWatcher _deaths;
-    private readonly TerminationSignals _signals;
+    private readonly SignalHandlers _signals;
+    private readonly JobEvents _events;
     private readonly RankStarter _starter;
     private Task<MasterPort> _port; // of the next attempt
     private Task<JobIdentity>? _identity; // of the next attempt, where the ranks take an envelope
@@ -48,15 +49,16 @@ internal sealed partial class LocalAgent : IDisposable
     {
         _options = options;
         _console = console;
+        _events = new JobEvents(options, console, _host);
         _job = JobDirectory.Create();
         _port = Task.Run(ChoosePort); // Loading the framework's sockets takes a while; the rest of the start goes on beside it.
         _identity = options.Program.IsBundled ? Task.Run(JobIdentity.Create) : null;
         _guardian = StartGuardian();
         _deaths = DeathWatcher.Create();
-        _signals = new TerminationSignals(OnSignal);
-        _logs = new JobLogs(options.LogDirectory, options.RunId, _job);
+        _signals = new SignalHandlers(options.SignalsToHandle, OnSignal, Forward);
+        _logs = new JobLogs(options.Logs, options.RunId, _job);
         _restarts = new RestartPolicy(options.Restarts);
-        _starter = new RankStarter(options, console, _job, _guardian, _host);
+        _starter = new RankStarter(options, console, _job, _guardian);
     }
 
     private int WorldSize => _options.LocalWorldSize;
@@ -73,6 +75,7 @@ internal sealed partial class LocalAgent : IDisposable
     public void Dispose()
     {
         _signals.Dispose();
+        _events.Dispose();
         _deaths.Dispose();
         if (!OperatingSystem.IsWindows())
         {
@@ -144,7 +147,7 @@ internal sealed partial class LocalAgent : IDisposable
         return end.ShellCode;
     }
 
-    private int RunAttempts()
+    private void TellHowItRuns()
     {
         if (_starter.ShareCores() is { } threads && !_options.Program.IsBundled)
         {
@@ -153,13 +156,25 @@ internal sealed partial class LocalAgent : IDisposable
             Note($"OMP_NUM_THREADS={threads} for each rank ({share}); set it to choose another number.");
         }
 
+        if (_logs.UnnamedFolder is { } folder)
+        {
+            Note($"logs are kept in {folder}.");
+        }
+    }
+
+    private int RunAttempts()
+    {
+        TellHowItRuns();
         var restartCount = 0;
         while (true)
         {
             var outcome = RunAttempt(restartCount);
             if (!MayRestart(outcome) || !Restart(outcome, restartCount + 1))
             {
-                return Conclude(outcome);
+                var exitCode = Conclude(outcome);
+                var error = outcome.Failure is { } failure ? FailureReport.Describe(failure.RootCause) : outcome.LauncherFailure;
+                _events.JobEnded(groupRank: 0, restartCount, exitCode, error);
+                return exitCode;
             }
 
             restartCount++;
@@ -178,7 +193,9 @@ internal sealed partial class LocalAgent : IDisposable
         var storePath = _identity is not null && WorldSize > 1
             ? Path.Combine(_job.Path, string.Create(CultureInfo.InvariantCulture, $"s{restartCount}.sock")) : null;
         var placement = RankPlacement.OfOneNode(WorldSize, _options.MasterAddress, port.Number);
-        var plan = new AttemptPlan(restartCount, placement, _logs.Begin(restartCount, WorldSize))
+        var logs = _logs.Begin(restartCount, WorldSize);
+        using var output = new AttemptOutput(_options, _console, logs, placement, _host);
+        var plan = new AttemptPlan(restartCount, placement, logs, output)
         {
             Identity = _identity,
             StoreAddress = storePath is null ? null : $"unix:{storePath}",
@@ -189,7 +206,25 @@ internal sealed partial class LocalAgent : IDisposable
             attempt.StartStore(storePath);
         }
 
-        return attempt.Run(started: RemoveStale, TellLongTeardown, WaitForOutput);
+        return RunToItsEnd(attempt, plan, output);
+    }
+
+    private AttemptOutcome RunToItsEnd(Attempt attempt, AttemptPlan plan, AttemptOutput output)
+    {
+        var outcome = attempt.Run(
+            started: () =>
+            {
+                RemoveStale();
+                _events.GroupStarted(plan);
+            },
+            TellLongTeardown,
+            (group, supervisor) => WaitForOutput(group, supervisor, output));
+        foreach (var exit in outcome.Exits)
+        {
+            _events.RankEnded(plan, exit, outcome.Collateral.Contains(exit.Rank));
+        }
+
+        return outcome;
     }
 
     private void RemoveStale() => ThreadPool.UnsafeQueueUserWorkItem(static job => job.RemoveStale(), _job, preferLocal: false);
@@ -220,6 +255,7 @@ internal sealed partial class LocalAgent : IDisposable
         Say(string.Create(
             CultureInfo.InvariantCulture,
             $"rank {cause.Rank} failed first ({FailureReport.Describe(cause)}); restart {number} of the group in {delay.TotalSeconds:0.###} s ({_restarts.Used} of {_options.Restarts.MaxRestarts})."));
+        _events.GroupRestarts(groupRank: 0, number, cause, delay);
         ListenToSignals();
         _port = Task.Run(ChoosePort);
         _identity = _identity is null ? null : Task.Run(JobIdentity.Create);
@@ -275,14 +311,20 @@ internal sealed partial class LocalAgent : IDisposable
             _console.Say(FailureReport.Format(_options.Program.Title, _host, analysis, exit => outcome.Details[exit.Rank]));
         }
 
-        return analysis.RootCause.End.ShellCode;
+        var end = analysis.RootCause.End;
+        if (ParentErrorFile.CopyUp(outcome.ErrorFile, end.TorchCode, Environment.GetEnvironmentVariable(ParentErrorFile.Variable)) is { } problem)
+        {
+            Say(problem);
+        }
+
+        return end.ShellCode;
     }
 
     /// <summary>A bundled worker that refuses its input has said why; that needs no report, and a restart mends nothing.</summary>
     private bool IsRefusalOfInput(FailureAnalysis analysis)
         => _options.Program.IsBundled && analysis.RootCause.End.ExitCode == ExitCodes.BadInput;
 
-    private void WaitForOutput(WorkerGroup group, Supervisor supervisor)
+    private void WaitForOutput(WorkerGroup group, Supervisor supervisor, AttemptOutput output)
     {
         // From here on a signal ends the launcher where it stands: nothing runs any more, and what keeps it is a console that takes nothing.
         Interlocked.CompareExchange(ref _state, Concluding, Running);
@@ -293,6 +335,7 @@ internal sealed partial class LocalAgent : IDisposable
                 worker.WaitForOutput();
             }
 
+            output.Flush();
             _notes.Wait(NotesWait);
         }
 
@@ -324,6 +367,16 @@ internal sealed partial class LocalAgent : IDisposable
             _stopping?.Cancel();
         });
     }
+
+    /// <summary>Passes a signal on that is meant for the ranks. Ctrl-Z stops the launcher after them, if there is a shell to wake it again.</summary>
+    private void Forward(int signal) => _mailbox.Post(() =>
+    {
+        _group?.Forward(signal);
+        if (!OperatingSystem.IsWindows() && signal == Signals.TerminalStop && StandardInput.HasTerminal)
+        {
+            _ = Libc.Kill(Environment.ProcessId, Signals.Stop);
+        }
+    });
 
     private void TellLongTeardown(IReadOnlyCollection<int> alive)
     {

@@ -43,6 +43,9 @@ internal sealed class NodeRendezvous : IAsyncDisposable
     /// <summary>The times of the rendezvous.</summary>
     public RendezvousLimits Limits { get; }
 
+    /// <summary>Failures so far that were followed by another round.</summary>
+    public int RestartCount => _document.State.RestartCount;
+
     /// <summary>Why the run is over; <see langword="null"/> where it is not, or all its ranks have succeeded.</summary>
     public RoundEnd? FinalEnd => _document.State is { IsClosed: true } state ? state.End : null;
 

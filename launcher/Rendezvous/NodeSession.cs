@@ -81,7 +81,6 @@ internal sealed class NodeSession : IAsyncDisposable
     public static async Task<NodeSession> OpenAsync(
         NodeOptions options, NodeSelf self, string? secretFile, Action<string> tell, CancellationToken cancellationToken)
     {
-        CheckCounts(options);
         var settings = new RendezvousSettings(options.Configuration);
         var key = JobKey.Load(settings.SecretFile ?? secretFile, self.RunId);
         if (self.NeedsSecret && !key.IsSecret && !settings.AllowsUnauthenticated)
@@ -141,21 +140,6 @@ internal sealed class NodeSession : IAsyncDisposable
     {
         await Rendezvous.DisposeAsync();
         await _store.DisposeAsync();
-    }
-
-    private static void CheckCounts(NodeOptions options)
-    {
-        if (options.MaxNodes > RendezvousState.MaxNodeCount)
-        {
-            throw new RendezvousClosedException(
-                $"--nnodes {options.MinNodes}:{options.MaxNodes} is more than the {RendezvousState.MaxNodeCount} nodes that one rendezvous takes; name fewer.");
-        }
-
-        if (options.Backend == RendezvousBackend.Static && options.MinNodes != options.MaxNodes)
-        {
-            throw new RendezvousClosedException(
-                $"--nnodes {options.MinNodes}:{options.MaxNodes} needs --rdzv-backend c10d or etcd: with the static backend the number of nodes is fixed.");
-        }
     }
 
     /// <summary>
