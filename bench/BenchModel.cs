@@ -13,12 +13,7 @@ internal sealed unsafe class BenchModel : IDisposable
 
     public BenchModel(string shape, string type)
     {
-        Config = shape switch
-        {
-            "1b" => Create(dimension: 2048, layers: 22, heads: 32, keyValueHeads: 4, hidden: 5632),
-            "110m" => Create(dimension: 768, layers: 12, heads: 12, keyValueHeads: 12, hidden: 2048),
-            _ => throw new ArgumentException($"--shape {shape} is not one of 1b (TinyLlama) and 110m."),
-        };
+        Config = BenchShape.Named(shape);
         _type = type switch
         {
             "fp32" => TensorType.Float32,
@@ -27,12 +22,10 @@ internal sealed unsafe class BenchModel : IDisposable
             _ => throw new ArgumentException($"--type {type} is not one of fp32, bf16 and fp16."),
         };
         _elementSize = _type == TensorType.Float32 ? 4 : 2;
-        var keyValue = (long)Config.KeyValueHeadCount * Config.HeadDimension;
-        long dimension = Config.Dimension;
-        var layer = (2 * dimension * dimension) + (2 * keyValue * dimension) + (3 * dimension * Config.HiddenDimension);
-        MatrixElementCount = (Config.LayerCount * layer) + (Config.VocabularySize * dimension);
-        var norms = ((2 * Config.LayerCount) + 1) * dimension;
-        _memory = new BenchMemory((MatrixElementCount + (Config.VocabularySize * dimension) + norms) * _elementSize);
+        MatrixElementCount = BenchShape.MatrixElementCount(Config);
+        var embedding = (long)Config.VocabularySize * Config.Dimension;
+        var norms = ((2L * Config.LayerCount) + 1) * Config.Dimension;
+        _memory = new BenchMemory((MatrixElementCount + embedding + norms) * _elementSize);
         Fill();
     }
 
@@ -48,7 +41,7 @@ internal sealed unsafe class BenchModel : IDisposable
     public byte* Data => _memory.Data;
 
     /// <summary>The next part of the memory as a tensor of this name.</summary>
-    public MappedTensor Tensor(string name)
+    public StoredTensor Tensor(string name)
     {
         var (dimension, keyValue) = (Config.Dimension, Config.KeyValueHeadCount * Config.HeadDimension);
         ImmutableArray<long> shape = name.Split('.')[^2] switch
@@ -62,7 +55,7 @@ internal sealed unsafe class BenchModel : IDisposable
         };
         var tensor = new MappedTensor(name, _type, shape, (nint)(_memory.Data + _used));
         _used += shape.Aggregate(1L, (product, extent) => product * extent) * _elementSize;
-        return tensor;
+        return new StoredTensor(name, _type, shape, TensorSplit.Replicated, [tensor]);
     }
 
     public void Dispose() => _memory.Dispose();
@@ -91,16 +84,4 @@ internal sealed unsafe class BenchModel : IDisposable
             }
         });
     }
-
-    private static LlamaConfig Create(int dimension, int layers, int heads, int keyValueHeads, int hidden)
-        => new()
-        {
-            Dimension = dimension,
-            LayerCount = layers,
-            HeadCount = heads,
-            KeyValueHeadCount = keyValueHeads,
-            HiddenDimension = hidden,
-            VocabularySize = 32000,
-            NormEpsilon = 1e-5f,
-        };
 }

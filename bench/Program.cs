@@ -2,15 +2,25 @@ using Distributed.Bench;
 
 var benchmarks = new SortedDictionary<string, Func<string[], int>>(StringComparer.Ordinal)
 {
+    ["all-reduce"] = AllReduceBench.Run,
+    ["end-to-end"] = EndToEndBench.Run,
     ["engine"] = EngineBench.Run,
     ["fma-peak"] = FmaPeak.Run,
     ["read-bandwidth"] = ReadBandwidth.Run,
 };
 
-if (args.Length > 0 && benchmarks.TryGetValue(args[0], out var run))
+try
 {
-    return run(args[1..]);
+    if (args.Length > 0 && benchmarks.TryGetValue(args[0], out var run))
+    {
+        return run(args[1..]);
+    }
+
+    Console.Error.WriteLine($"Usage: bench NAME [options], NAME one of {string.Join(", ", benchmarks.Keys)}.");
+}
+catch (ArgumentException mistake)
+{
+    Console.Error.WriteLine(mistake.Message);
 }
 
-Console.Error.WriteLine($"Usage: bench NAME [options], NAME one of {string.Join(", ", benchmarks.Keys)}.");
 return 2;

@@ -48,7 +48,7 @@ public sealed class StoreServer : IAsyncDisposable
             var host = await GrpcHost.StartAsync(
                 service,
                 MaxMessageByteCount,
-                options => options.ListenUnixSocket(unixSocketPath, listen => listen.Protocols = HttpProtocols.Http2),
+                options => options.ListenForOwner(unixSocketPath),
                 cancellationToken);
             return new StoreServer(host, certificate: null, UnixSocketAddress.Of(unixSocketPath));
         }

@@ -2,9 +2,7 @@ using System.Globalization;
 using Distributed.Collectives;
 using Distributed.Collectives.Launching;
 using Distributed.Launcher.Output;
-using Distributed.Launcher.Processes;
 using Distributed.Launcher.Rendezvous;
-using Distributed.Launcher.Reporting;
 
 namespace Distributed.Launcher.Jobs;
 

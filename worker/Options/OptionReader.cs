@@ -1,11 +1,15 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using Distributed.Collectives;
 
 namespace Distributed.Worker.Options;
 
 /// <summary>Turns what was given into values, and collects a sentence for each that is none: a user sees all mistakes at once.</summary>
 internal sealed class OptionReader(OptionValues values, List<string> problems)
 {
+    /// <summary>A text of the user's, short enough for a sentence.</summary>
+    public static string Shown(string text) => text.Length <= 60 ? text : $"{text[..57]}...";
+
     public string? Text(string name) => values[name]?.Last;
 
     public string? Required(string name, string next)
@@ -28,6 +32,9 @@ internal sealed class OptionReader(OptionValues values, List<string> problems)
 
         return bool.TryParse(given.Last, out var flag) ? flag : Refuse(given, "is neither true nor false", false);
     }
+
+    public TransportChoice? Transport(string name)
+        => values[name] is { } given ? TransportNames.Parse(given.Last) ?? Refuse<TransportChoice?>(given, "is none of auto, shm, grpc", null) : null;
 
     public int Integer(string name, int absent, int minimum, int maximum)
         => values[name] is { } given ? Integer(given, minimum, maximum, absent) : absent;
@@ -122,6 +129,4 @@ internal sealed class OptionReader(OptionValues values, List<string> problems)
         problems.Add($"{given.Source} {Shown(given.Last)} {rule}.");
         return otherwise;
     }
-
-    private static string Shown(string text) => text.Length <= 60 ? text : $"{text[..57]}...";
 }

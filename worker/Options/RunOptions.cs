@@ -1,3 +1,4 @@
+using Distributed.Collectives;
 using Distributed.Engine.Generation;
 
 namespace Distributed.Worker.Options;
@@ -34,6 +35,9 @@ internal sealed record RunOptions
     /// <summary>Compute threads of this rank; <see langword="null"/> for its share of the cores.</summary>
     public required int? ThreadCount { get; init; }
 
+    /// <summary>Between ranks of one host; <see langword="null"/> for what the environment says.</summary>
+    public required TransportChoice? Transport { get; init; }
+
     public required bool SkipsChecksums { get; init; }
 
     /// <summary>Reads them for <paramref name="command"/>, whose defaults are those of Meta's example script of that name.</summary>
@@ -53,16 +57,25 @@ internal sealed record RunOptions
             StopTokenIds = reader.TokenIds(OptionCatalog.StopTokenIds),
         };
         problems.AddRange(generation.Problems());
+        var model = values.Has(OptionCatalog.Model) ? reader.Required(OptionCatalog.Model, "name the folder of the model") : null;
+        if (model is not null && values.Has(OptionCatalog.CheckpointDirectory))
+        {
+            problems.Add("--model and --ckpt-dir both name the checkpoint; keep one.");
+        }
+
         return new RunOptions
         {
-            CheckpointDirectory = reader.Required(
-                OptionCatalog.CheckpointDirectory, "name the folder with params.json and consolidated.00.pth, or a --config that does"),
-            TokenizerPath = reader.Required(OptionCatalog.TokenizerPath, "name the checkpoint's tokenizer.model, or a --config that does"),
+            CheckpointDirectory = model ?? reader.Required(
+                OptionCatalog.CheckpointDirectory, "name the folder of the checkpoint, or a whole model's with --model, or a --config that does"),
+            TokenizerPath = model is not null && !values.Has(OptionCatalog.TokenizerPath)
+                ? ModelFolder.FindTokenizer(model, problems)
+                : reader.Required(OptionCatalog.TokenizerPath, "name the checkpoint's tokenizer.model, or a --config that does"),
             MaxSequenceLength = maxSequenceLength,
             MaxBatchSize = reader.Integer(OptionCatalog.MaxBatchSize, chat ? 8 : 4, 1, MaxBatchSizeLimit),
             Generation = generation,
             Format = reader.Choice(OptionCatalog.Format, OutputFormat.Text),
             ThreadCount = reader.IntegerOrNone(OptionCatalog.Threads, null, 1, MaxThreadCount),
+            Transport = reader.Transport(OptionCatalog.Transport),
             SkipsChecksums = reader.Flag(OptionCatalog.SkipChecksums),
         };
     }

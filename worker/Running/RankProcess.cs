@@ -24,15 +24,16 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
     public void Run(CommandLine line)
     {
         // The ranks find each other while each reads and checks its files.
-        var joining = Task.Run(JoinAsync);
+        var joining = Task.Run(() => JoinAsync(new OptionReader(line.Values, []).Transport(OptionCatalog.Transport)));
         var (command, preparation) = GenerationCommand.Prepare(line, environment.WorldSize, withInputs: environment.Rank == 0);
         using (preparation)
         {
             var threadCount = command.Options.ThreadCount ?? DefaultThreadCount();
             if (!command.Options.SkipsChecksums)
             {
-                using var shard = preparation.Checkpoint.Map(environment.Rank);
-                shard.VerifyChecksums(threadCount, progress: null, CancellationToken.None);
+                // The ranks of a host share the reading of its files.
+                preparation.Checkpoint.VerifyChecksums(
+                    environment.LocalRank, environment.LocalWorldSize, threadCount, CancellationToken.None);
             }
 
             using var group = joining.GetAwaiter().GetResult();
@@ -48,7 +49,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
         }
     }
 
-    private async Task<ProcessGroup> JoinAsync()
+    private async Task<ProcessGroup> JoinAsync(TransportChoice? transport)
     {
         if (environment.WorldSize == 1)
         {
@@ -57,7 +58,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
 
         var envelope = link.Envelope ?? throw new RankEnvironmentException(
             $"WORLD_SIZE={environment.WorldSize} without a job envelope (DISTRUN_ENVELOPE); start several ranks with distrun.");
-        return await PeerRendezvous.JoinAsync(environment, envelope, new PeerRendezvousOptions(), CancellationToken.None);
+        return await PeerRendezvous.JoinAsync(environment, envelope, new PeerRendezvousOptions { Transport = transport }, CancellationToken.None);
     }
 
     private void Run(ProcessGroup group, GenerationCommand command, Preparation preparation, int threadCount)
@@ -93,7 +94,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
         {
             command.Lead(new LeaderSession
             {
-                Generator = new LlamaGenerator(model, leader, preparation.Tokenizer),
+                Generator = new LlamaGenerator(model, leader, preparation.Tokenizer, preparation.Checkpoint.EosTokenIds),
                 Leader = leader,
                 Preparation = preparation,
                 Options = command.Options,

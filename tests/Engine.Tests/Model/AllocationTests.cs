@@ -26,8 +26,7 @@ public sealed class AllocationTests
         using var group = new SingleProcessGroup();
         using var model = LlamaModel.Create(
             config,
-            EmbeddingLayout.Whole,
-            checkpoint.Shard(1, 0, EmbeddingLayout.Whole),
+            checkpoint.Stored(1, EmbeddingLayout.Whole),
             group,
             ModelWorld.Options(threadCount: 2),
             KernelSet.Best);
