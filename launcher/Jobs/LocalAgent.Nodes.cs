@@ -3,6 +3,7 @@ using Distributed.Collectives;
 using Distributed.Collectives.Launching;
 using Distributed.Launcher.Output;
 using Distributed.Launcher.Rendezvous;
+using Distributed.Launcher.Reporting;
 
 namespace Distributed.Launcher.Jobs;
 
