@@ -47,7 +47,7 @@ internal sealed class PeerConnector : IDisposable
         _directory = directory;
         _socketDirectory = environment.RuntimeDirectory!; // checked by the caller
         _storeAddress = environment.StoreAddress;
-        _hostIdentity = PeerDirectory.HostIdentity(options.HostIdentity);
+        _hostIdentity = PeerDirectory.HostIdentity(options.HostIdentity, _socketDirectory);
         _choice = options.Transport ?? TransportNames.FromProcess();
         _operation = new RunningOperation(self.Rank);
         _failure = new GroupFailure(_operation);

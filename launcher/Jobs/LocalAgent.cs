@@ -13,7 +13,7 @@ namespace Distributed.Launcher.Jobs;
 /// Everything is decided on the thread that calls <see cref="Run"/>, which also starts the programs and therefore stays until the last of
 /// them is gone.
 /// </summary>
-internal sealed class LocalAgent : IDisposable
+internal sealed partial class LocalAgent : IDisposable
 {
     private static readonly TimeSpan Settle = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan KillWait = TimeSpan.FromSeconds(5);
@@ -67,7 +67,10 @@ internal sealed class LocalAgent : IDisposable
 
     /// <summary>Runs the job and returns the exit code of the launcher.</summary>
     /// <exception cref="JobDirectoryException">A folder or port for the job cannot be had.</exception>
-    public int Run() => _options.Program.IsBundled && WorldSize > 1 && Preflight() is { } exitCode ? exitCode : RunAttempts();
+    public int Run()
+        => !_options.Nodes.IsOneNode ? RunNodes()
+            : _options.Program.IsBundled && WorldSize > 1 && Preflight(WorldSize) is { } exitCode ? exitCode
+            : RunAttempts();
 
     public void Dispose()
     {
@@ -111,11 +114,12 @@ internal sealed class LocalAgent : IDisposable
     /// Has the bundled worker check its input once before any rank is started, so that a mistake is told once and not by every rank. One
     /// rank alone checks for itself.
     /// </summary>
+    /// <param name="worldSize">Ranks of the job.</param>
     /// <returns>The exit code to end with; <see langword="null"/> to go on.</returns>
-    private int? Preflight()
+    private int? Preflight(int worldSize)
     {
         using var group = NewGroup(logs: null);
-        group.Start(_ => _starter.StartPreflight(WorldSize), count: 1);
+        group.Start(_ => _starter.StartPreflight(worldSize), count: 1);
         var supervisor = group.Supervise(TellLongTeardown);
         if (group.StartFailure is { } failure)
         {
@@ -143,7 +147,7 @@ internal sealed class LocalAgent : IDisposable
         return end.ShellCode;
     }
 
-    private int RunAttempts()
+    private void TellHowItRuns()
     {
         if (_starter.ShareNote is { } share)
         {
@@ -159,7 +163,11 @@ internal sealed class LocalAgent : IDisposable
         {
             Note($"logs are kept in {folder}.");
         }
+    }
 
+    private int RunAttempts()
+    {
+        TellHowItRuns();
         var restartCount = 0;
         while (true)
         {
@@ -201,6 +209,11 @@ internal sealed class LocalAgent : IDisposable
             attempt.StartStore(storePath);
         }
 
+        return RunToItsEnd(attempt, plan, output);
+    }
+
+    private AttemptOutcome RunToItsEnd(Attempt attempt, AttemptPlan plan, AttemptOutput output)
+    {
         var outcome = attempt.Run(
             started: () =>
             {
@@ -251,19 +264,30 @@ internal sealed class LocalAgent : IDisposable
             CultureInfo.InvariantCulture,
             $"rank {cause.Rank} failed first ({FailureReport.Describe(cause)}); restart {number} of the group in {delay.TotalSeconds:0.###} s ({_restarts.Used} of {_options.Restarts.MaxRestarts})."));
         _events.GroupRestarts(groupRank: 0, number, cause, delay);
-        if (Interlocked.CompareExchange(ref _state, Running, Concluding) == Leaving)
-        {
-            Thread.Sleep(Timeout.Infinite); // A signal is ending the launcher where it stands.
-        }
-
+        ListenToSignals();
         _port = Task.Run(ChoosePort);
         _identity = _identity is null ? null : Task.Run(JobIdentity.Create);
+        return Pause(delay);
+    }
+
+    /// <summary>Waits; returns whether no signal asks the launcher to end.</summary>
+    private bool Pause(TimeSpan delay)
+    {
         for (var end = Now + delay; _stopSignal is null && Now < end;)
         {
             _mailbox.RunNext(end - Now);
         }
 
         return _stopSignal is null;
+    }
+
+    /// <summary>After the end of an attempt: a signal is again something to be told of.</summary>
+    private void ListenToSignals()
+    {
+        if (Interlocked.CompareExchange(ref _state, Running, Concluding) == Leaving)
+        {
+            Thread.Sleep(Timeout.Infinite); // A signal is ending the launcher where it stands.
+        }
     }
 
     /// <summary>Tells what there is to tell of the last attempt.</summary>
@@ -348,6 +372,7 @@ internal sealed class LocalAgent : IDisposable
         {
             _stopSignal ??= signal;
             _group?.OnSignal(signal);
+            _stopping?.Cancel();
         });
     }
 
