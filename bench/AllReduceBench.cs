@@ -1,37 +1,54 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Text;
 using Distributed.Collectives;
 using Distributed.Collectives.Launching;
 
 namespace Distributed.Bench;
 
 /// <summary>
-/// Latency of a float32 all-reduce between processes of this host: <c>all-reduce [--ranks N] [--rounds N]</c>. Times are rank 0's, per
-/// call, back to back, and its processor time; of several rounds the one with the lowest median is printed.
+/// Latency of a float32 all-reduce between processes of this host: <c>all-reduce [--ranks N] [--rounds N] [--sizes BYTES,...]
+/// [--transport auto|shm|grpc] [--work MICROSECONDS] [--gloo PYTHON]</c>. Times are rank 0's, per call, back to back or each after some
+/// computing, and its processor time; of several rounds the one with the lowest median is printed. With a python that has torch, gloo
+/// is timed in the same run.
 /// </summary>
 internal static class AllReduceBench
 {
-    private static readonly int[] ByteCounts = [4, 8 << 10, 64 << 10, 1 << 20];
-
     public static int Run(string[] args) => RunAsync(args).GetAwaiter().GetResult();
 
     private static async Task<int> RunAsync(string[] args)
     {
+        var options = new BenchOptions(args, "ranks", "rounds", "sizes", "transport", "work", "gloo");
         if (Environment.GetEnvironmentVariable("RANK") is not null)
         {
-            return await RunRank(Option(args, "--rounds", 30));
+            return await RunRank(options);
         }
 
-        var worldSize = Option(args, "--ranks", 2);
+        var worldSize = options.Number("ranks", 2);
         var directory = Directory.CreateTempSubdirectory("distrun-").FullName;
         var secret = JobSecret.Create();
-        await using (var store = await StoreServer.StartAsync(Path.Combine(directory, "store.sock"), "bench", secret))
+        try
         {
-            var ranks = Enumerable.Range(0, worldSize).Select(rank => Start(args, store, directory, secret, rank, worldSize)).ToArray();
-            await Task.WhenAll(ranks.Select(rank => rank.WaitForExitAsync()));
-            Directory.Delete(directory, recursive: true);
-            return ranks.Max(rank => rank.ExitCode);
+            await using var store = await StoreServer.StartAsync(Path.Combine(directory, "store.sock"), "bench", secret);
+            var code = await WaitAsync(Enumerable.Range(0, worldSize).Select(rank => Start(args, store, directory, secret, rank, worldSize)));
+            if (options.Text("gloo", "") is { Length: > 0 } python)
+            {
+                code = Math.Max(code, await WaitAsync(Enumerable.Range(0, worldSize).Select(rank => StartGloo(python, options, directory, rank, worldSize))));
+            }
+
+            return code;
         }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+    }
+
+    private static async Task<int> WaitAsync(IEnumerable<Process> ranks)
+    {
+        var processes = ranks.ToArray();
+        await Task.WhenAll(processes.Select(rank => rank.WaitForExitAsync()));
+        return processes.Max(rank => rank.ExitCode);
     }
 
     private static Process Start(string[] args, StoreServer store, string directory, JobSecret secret, int rank, int worldSize)
@@ -69,57 +86,101 @@ internal static class AllReduceBench
         return process;
     }
 
-    private static async Task<int> RunRank(int rounds)
+    private static Process StartGloo(string python, BenchOptions options, string directory, int rank, int worldSize)
     {
-        var line = await Console.In.ReadLineAsync() ?? "";
-        var envelope = JobEnvelope.Parse(System.Text.Encoding.UTF8.GetBytes(line));
-        using var group = await PeerRendezvous.JoinAsync(RankEnvironment.FromProcess(), envelope, new PeerRendezvousOptions());
+        var script = Path.Combine(AppContext.BaseDirectory, "gloo_all_reduce.py");
+        var rounds = options.Number("rounds", 30).ToString(CultureInfo.InvariantCulture);
+        var start = new ProcessStartInfo(python, [script, Path.Combine(directory, "gloo"), rounds, string.Join(",", Sizes(options))]);
+        start.Environment["RANK"] = rank.ToString(CultureInfo.InvariantCulture);
+        start.Environment["WORLD_SIZE"] = worldSize.ToString(CultureInfo.InvariantCulture);
+        start.Environment["GLOO_SOCKET_IFNAME"] = "lo";
+        return Process.Start(start)!;
+    }
+
+    private static async Task<int> RunRank(BenchOptions options)
+    {
+        var envelope = JobEnvelope.Parse(Encoding.UTF8.GetBytes(await Console.In.ReadLineAsync() ?? ""));
+        var transport = TransportNames.Parse(options.Text("transport", "auto")) ?? throw new ArgumentException("--transport is auto, shm or grpc.");
+        using var group = await PeerRendezvous.JoinAsync(RankEnvironment.FromProcess(), envelope, new PeerRendezvousOptions { Transport = transport });
         if (group.Rank == 0)
         {
             Console.WriteLine($"{group.TransportDescription}; all-reduce of float32, µs");
-            Console.WriteLine($"{"bytes",9} {"p50",9} {"p99",9} {"min",9} {"CPU",9} {"allocated bytes",16}");
+            Console.WriteLine($"{"bytes",9} {"p50",9} {"p99",9} {"min",9} {"CPU",9} {"step",9} {"allocated bytes",16}");
         }
 
         // A dedicated thread drives the group, as in a worker.
-        var thread = new Thread(() => Array.ForEach(ByteCounts, byteCount => Measure(group, byteCount, rounds)));
+        var work = TimeSpan.FromMicroseconds(options.Number("work", 0));
+        var thread = new Thread(() => Array.ForEach(Sizes(options), byteCount => Measure(group, byteCount, options.Number("rounds", 30), work)));
         thread.Start();
         thread.Join();
         return 0;
     }
 
-    private static void Measure(ProcessGroup group, int byteCount, int rounds)
+    private static int[] Sizes(BenchOptions options)
+        => [.. options.Text("sizes", "4,8192,65536,1048576").Split(',').Select(size => int.Parse(size, CultureInfo.InvariantCulture))];
+
+    private static void Measure(ProcessGroup group, int byteCount, int rounds, TimeSpan work)
     {
         var values = new float[byteCount / sizeof(float)];
-        var times = new double[byteCount < 1 << 20 ? 500 : 50];
-        (double P50, double P99, double Min, double Cpu, long AllocatedByteCount) best = (double.MaxValue, 0, 0, 0, 0);
+        var times = new double[byteCount < 1 << 20 ? 500 : byteCount < 16 << 20 ? 50 : 10];
+        (double P50, double P99, double Min, double Cpu, double Step, long AllocatedByteCount) best = (double.MaxValue, 0, 0, 0, 0, 0);
         for (var round = 0; round < rounds; round++)
         {
             group.Barrier();
             var allocated = GC.GetTotalAllocatedBytes();
             var cpu = Environment.CpuUsage.TotalTime;
+            var begun = Stopwatch.GetTimestamp();
             for (var i = 0; i < times.Length; i++)
             {
+                Compute(work);
                 var started = Stopwatch.GetTimestamp();
                 group.AllReduce(values);
                 times[i] = Stopwatch.GetElapsedTime(started).TotalMicroseconds;
             }
 
+            var step = Stopwatch.GetElapsedTime(begun).TotalMicroseconds / times.Length;
             cpu = Environment.CpuUsage.TotalTime - cpu;
             allocated = GC.GetTotalAllocatedBytes() - allocated;
             Array.Sort(times);
             if (times[times.Length / 2] < best.P50)
             {
                 best = (
-                    times[times.Length / 2], times[times.Length * 99 / 100], times[0], cpu.TotalMicroseconds / times.Length, allocated / times.Length);
+                    times[times.Length / 2], times[times.Length * 99 / 100], times[0], cpu.TotalMicroseconds / times.Length, step, allocated / times.Length);
             }
         }
 
         if (group.Rank == 0)
         {
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{byteCount,9} {best.P50,9:F1} {best.P99,9:F1} {best.Min,9:F1} {best.Cpu,9:F1} {best.AllocatedByteCount,16}"));
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{byteCount,9} {best.P50,9:F1} {best.P99,9:F1} {best.Min,9:F1} {best.Cpu,9:F1} {best.Step,9:F1} {best.AllocatedByteCount,16}"));
         }
     }
 
-    private static int Option(string[] args, string name, int absent)
-        => Array.IndexOf(args, name) is >= 0 and var index ? int.Parse(args[index + 1], CultureInfo.InvariantCulture) : absent;
+    // Busy for a time of this thread's own processor time, so that ranks that share a core do not count each other's.
+    private static void Compute(TimeSpan work)
+    {
+        var passes = (int)(work.TotalMicroseconds * PassesPerMicrosecond.Value);
+        for (var i = 0; i < passes; i++)
+        {
+            Thread.SpinWait(1);
+        }
+    }
+
+    private static readonly Lazy<double> PassesPerMicrosecond = new(() =>
+    {
+        var fastest = double.MaxValue;
+        for (var round = 0; round < 50; round++)
+        {
+            var started = Stopwatch.GetTimestamp();
+            for (var i = 0; i < 10_000; i++)
+            {
+                Thread.SpinWait(1);
+            }
+
+            fastest = Math.Min(fastest, Stopwatch.GetElapsedTime(started).TotalMicroseconds);
+        }
+
+        return 10_000 / fastest;
+    });
 }

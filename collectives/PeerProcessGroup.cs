@@ -8,7 +8,7 @@ namespace Distributed.Collectives;
 /// A group whose ranks exchange messages over one <see cref="PeerTransport"/> a pair: it checks arguments, keeps time, and hands the
 /// operation to its algorithm.
 /// </summary>
-internal sealed class PeerProcessGroup : ProcessGroup
+internal sealed partial class PeerProcessGroup : ProcessGroup
 {
     // How long a failing or leaving rank waits for its peers to hear of it. They answer from a reader that is always running, so this
     // ends in a round trip unless a peer is frozen.
@@ -18,8 +18,9 @@ internal sealed class PeerProcessGroup : ProcessGroup
     private readonly GroupFailure _failure;
     private readonly PeerTransport[] _transports;
     private readonly PeerMesh _mesh;
-    private readonly OneShotAllReduce _allReduce;
+    private readonly ReductionTree _tree;
     private readonly IDisposable? _connections;
+    private readonly PeerProcessGroup? _parent;
     private bool _isDisposed;
 
     /// <summary>Takes over the transports, and what they rest on.</summary>
@@ -44,8 +45,20 @@ internal sealed class PeerProcessGroup : ProcessGroup
         }
 
         _mesh = new PeerMesh(operation.Rank, links);
-        _allReduce = new OneShotAllReduce(_mesh);
+        _tree = new ReductionTree(_mesh);
         failure.Attach(TellPeersAsync);
+    }
+
+    // The ranks of a subgroup, over the connections of the whole.
+    private PeerProcessGroup(PeerProcessGroup parent, PeerMesh mesh)
+    {
+        _parent = parent;
+        _operation = parent._operation;
+        _failure = parent._failure;
+        _transports = [];
+        _mesh = mesh;
+        _tree = new ReductionTree(mesh);
+        TransportDescription = parent.TransportDescription;
     }
 
     /// <inheritdoc/>
@@ -64,65 +77,6 @@ internal sealed class PeerProcessGroup : ProcessGroup
     public override CancellationToken Aborted => _failure.Aborted;
 
     /// <inheritdoc/>
-    public override void AllReduce(Span<float> values, CollectiveOptions options = default)
-    {
-        using var running = Begin(nameof(AllReduce), Operation.AllReduce, options);
-        _allReduce.Run(values);
-    }
-
-    /// <inheritdoc/>
-    public override void AllGather(ReadOnlySpan<byte> part, Span<byte> all, CollectiveOptions options = default)
-    {
-        ThrowIfWrongLength(part, all);
-        using var running = Begin(nameof(AllGather), Operation.AllGather, options);
-        DirectAllGather.Run(_mesh, part, all);
-    }
-
-    /// <inheritdoc/>
-    public override void Gather(ReadOnlySpan<byte> part, Span<byte> all, int root, CollectiveOptions options = default)
-    {
-        ThrowIfNotRank(root, nameof(root));
-        if (root == Rank)
-        {
-            ThrowIfWrongLength(part, all);
-        }
-
-        using var running = Begin(nameof(Gather), Operation.Gather, options);
-        DirectGather.Run(_mesh, part, all, root);
-    }
-
-    /// <inheritdoc/>
-    public override void Broadcast(Span<byte> values, int root, CollectiveOptions options = default)
-    {
-        ThrowIfNotRank(root, nameof(root));
-        using var running = Begin(nameof(Broadcast), Operation.Broadcast, options);
-        DirectBroadcast.Run(_mesh, values, root);
-    }
-
-    /// <inheritdoc/>
-    public override void Barrier(CollectiveOptions options = default)
-    {
-        using var running = Begin(nameof(Barrier), Operation.Barrier, options);
-        DirectBarrier.Run(_mesh);
-    }
-
-    /// <inheritdoc/>
-    public override void Send(ReadOnlySpan<byte> values, int peer, CollectiveOptions options = default)
-    {
-        ThrowIfNotPeer(peer);
-        using var running = Begin(nameof(Send), Operation.Send, options);
-        PointToPoint.Send(_mesh[peer], values);
-    }
-
-    /// <inheritdoc/>
-    public override void Receive(Span<byte> values, int peer, CollectiveOptions options = default)
-    {
-        ThrowIfNotPeer(peer);
-        using var running = Begin(nameof(Receive), Operation.Send, options);
-        PointToPoint.Receive(_mesh[peer], values);
-    }
-
-    /// <inheritdoc/>
     public override void Abort(string cause)
     {
         _failure.Request(cause);
@@ -132,7 +86,11 @@ internal sealed class PeerProcessGroup : ProcessGroup
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
-        if (disposing && !_isDisposed)
+        if (disposing && !_isDisposed && _parent is not null)
+        {
+            _isDisposed = true; // the connections are the whole group's
+        }
+        else if (disposing && !_isDisposed)
         {
             _isDisposed = true;
             if (_failure.First is null)
@@ -165,10 +123,10 @@ internal sealed class PeerProcessGroup : ProcessGroup
         return Task.WhenAll(_transports.Select(transport => transport.TellAsync(cause))).WaitAsync(FarewellLimit);
     }
 
-    private Running Begin(string name, Operation operation, CollectiveOptions options)
+    private Running Begin(string name, Operation operation, CollectiveOptions options, OperationDetail detail = default)
     {
-        ObjectDisposedException.ThrowIf(_isDisposed, this);
-        _operation.Begin(name, operation, options);
+        ObjectDisposedException.ThrowIf(_isDisposed || _parent is { _isDisposed: true }, this);
+        _operation.Begin(name, operation, options, detail);
         var running = new Running(_operation);
         try
         {
@@ -179,37 +137,6 @@ internal sealed class PeerProcessGroup : ProcessGroup
         {
             running.Dispose();
             throw;
-        }
-    }
-
-    private void ThrowIfWrongLength(ReadOnlySpan<byte> part, Span<byte> all)
-    {
-        if (all.Length != (long)part.Length * WorldSize)
-        {
-            throw new ArgumentException(
-                $"The result has {all.Length} bytes; {WorldSize} ranks with a part of {part.Length} need {(long)part.Length * WorldSize}.", nameof(all));
-        }
-
-        if (part.Overlaps(all))
-        {
-            throw new ArgumentException("The part lies inside the result; pass a copy of it.", nameof(part));
-        }
-    }
-
-    private void ThrowIfNotRank(int rank, string name)
-    {
-        if (rank < 0 || rank >= WorldSize)
-        {
-            throw new ArgumentOutOfRangeException(name, rank, $"The ranks of this group are 0 to {WorldSize - 1}.");
-        }
-    }
-
-    private void ThrowIfNotPeer(int peer)
-    {
-        ThrowIfNotRank(peer, nameof(peer));
-        if (peer == Rank)
-        {
-            throw new ArgumentOutOfRangeException(nameof(peer), peer, "A rank does not exchange messages with itself.");
         }
     }
 

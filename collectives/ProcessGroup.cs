@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Distributed.Collectives.Algorithms;
 
 namespace Distributed.Collectives;
 
@@ -39,13 +40,42 @@ public abstract class ProcessGroup : IDisposable
     /// sums its groups by the same tree has the same bits. In a world whose size is no power of two the last, incomplete subtree is
     /// carried up as it is.
     /// </remarks>
-    public abstract void AllReduce(Span<float> values, CollectiveOptions options = default);
+    public virtual void AllReduce(Span<float> values, CollectiveOptions options = default)
+        => AllReduce(MemoryMarshal.AsBytes(values), DataType.Float32, ReduceOperation.Sum, options);
+
+    /// <summary>Reduces <paramref name="values"/> over all ranks; afterwards every rank holds the same bits.</summary>
+    /// <param name="values">[element], in place; of equal length on every rank; length 0 is allowed.</param>
+    /// <param name="type">What the elements are.</param>
+    /// <param name="operation">What is done with them.</param>
+    /// <param name="options">Tag and time limit of the operation.</param>
+    /// <inheritdoc cref="AllReduce(Span{float}, CollectiveOptions)" path="/exception"/>
+    /// <inheritdoc cref="AllReduce(Span{float}, CollectiveOptions)" path="/remarks"/>
+    public abstract void AllReduce(Span<byte> values, DataType type, ReduceOperation operation, CollectiveOptions options = default);
+
+    /// <summary>Reduces <paramref name="values"/> over all ranks, on rank <paramref name="root"/>.</summary>
+    /// <param name="values">[element], of equal length on every rank; overwritten on the root, read elsewhere.</param>
+    /// <param name="type">What the elements are.</param>
+    /// <param name="operation">What is done with them.</param>
+    /// <param name="root">The rank that has the result.</param>
+    /// <param name="options">Tag and time limit of the operation.</param>
+    /// <inheritdoc cref="AllReduce(Span{float}, CollectiveOptions)" path="/exception"/>
+    public abstract void Reduce(Span<byte> values, DataType type, ReduceOperation operation, int root, CollectiveOptions options = default);
+
+    /// <summary>Reduces over all ranks and leaves each rank its part of the result.</summary>
+    /// <param name="all">[rank, element]: what this rank adds to each rank's part.</param>
+    /// <param name="part">[element]: this rank's part of the result; may not overlap <paramref name="all"/>.</param>
+    /// <param name="type">What the elements are.</param>
+    /// <param name="operation">What is done with them.</param>
+    /// <param name="options">Tag and time limit of the operation.</param>
+    /// <inheritdoc cref="AllReduce(Span{float}, CollectiveOptions)" path="/exception"/>
+    public abstract void ReduceScatter(
+        ReadOnlySpan<byte> all, Span<byte> part, DataType type, ReduceOperation operation, CollectiveOptions options = default);
 
     /// <summary>Collects the equal-sized parts of all ranks, in rank order, on every rank.</summary>
     /// <param name="part">[byte], this rank's part.</param>
     /// <param name="all">[rank, byte], of length <see cref="WorldSize"/> x part; may not overlap <paramref name="part"/>.</param>
     /// <param name="options">Tag and time limit of the operation.</param>
-    /// <inheritdoc cref="AllReduce" path="/exception"/>
+    /// <inheritdoc cref="AllReduce(Span{float}, CollectiveOptions)" path="/exception"/>
     public abstract void AllGather(ReadOnlySpan<byte> part, Span<byte> all, CollectiveOptions options = default);
 
     /// <summary>Collects the equal-sized parts of all ranks, in rank order, on rank <paramref name="root"/>.</summary>
@@ -53,38 +83,85 @@ public abstract class ProcessGroup : IDisposable
     /// <param name="all">[rank, byte] on the root; ignored, and may be empty, elsewhere.</param>
     /// <param name="root">The rank that receives.</param>
     /// <param name="options">Tag and time limit of the operation.</param>
-    /// <inheritdoc cref="AllReduce" path="/exception"/>
+    /// <inheritdoc cref="AllReduce(Span{float}, CollectiveOptions)" path="/exception"/>
     public abstract void Gather(ReadOnlySpan<byte> part, Span<byte> all, int root, CollectiveOptions options = default);
+
+    /// <summary>Gives each rank its part of what rank <paramref name="root"/> has.</summary>
+    /// <param name="all">[rank, byte] on the root; ignored, and may be empty, elsewhere.</param>
+    /// <param name="part">[byte]: this rank's part; may not overlap <paramref name="all"/>.</param>
+    /// <param name="root">The rank that sends.</param>
+    /// <param name="options">Tag and time limit of the operation.</param>
+    /// <inheritdoc cref="AllReduce(Span{float}, CollectiveOptions)" path="/exception"/>
+    public abstract void Scatter(ReadOnlySpan<byte> all, Span<byte> part, int root, CollectiveOptions options = default);
+
+    /// <summary>Gives each rank a part of every rank's values: part i goes to rank i, and what comes from rank i is part i.</summary>
+    /// <param name="sent">[rank, byte]</param>
+    /// <param name="received">[rank, byte], of the same length; may not overlap <paramref name="sent"/>.</param>
+    /// <param name="options">Tag and time limit of the operation.</param>
+    /// <inheritdoc cref="AllReduce(Span{float}, CollectiveOptions)" path="/exception"/>
+    public abstract void AllToAll(ReadOnlySpan<byte> sent, Span<byte> received, CollectiveOptions options = default);
 
     /// <summary>Copies <paramref name="values"/> of rank <paramref name="root"/> to every rank.</summary>
     /// <param name="values">[byte], of equal length on every rank; read on the root, overwritten elsewhere.</param>
     /// <param name="root">The rank that sends.</param>
     /// <param name="options">Tag and time limit of the operation.</param>
-    /// <inheritdoc cref="AllReduce" path="/exception"/>
+    /// <inheritdoc cref="AllReduce(Span{float}, CollectiveOptions)" path="/exception"/>
     public abstract void Broadcast(Span<byte> values, int root, CollectiveOptions options = default);
 
     /// <summary>Returns when every rank has called it.</summary>
     /// <param name="options">Tag and time limit of the operation.</param>
-    /// <inheritdoc cref="AllReduce" path="/exception"/>
+    /// <inheritdoc cref="AllReduce(Span{float}, CollectiveOptions)" path="/exception"/>
     public abstract void Barrier(CollectiveOptions options = default);
+
+    /// <summary>A barrier whose error names every rank that did not reach it; slower, as all ranks meet at rank 0.</summary>
+    /// <param name="options">Tag and time limit of the operation.</param>
+    /// <exception cref="CollectiveTimeoutException">Ranks did not come within the limit; the message names them all.</exception>
+    /// <inheritdoc cref="AllReduce(Span{float}, CollectiveOptions)" path="/exception[@cref='T:Distributed.Collectives.PeerLostException']"/>
+    public abstract void MonitoredBarrier(CollectiveOptions options = default);
 
     /// <summary>Sends <paramref name="values"/> to <paramref name="peer"/>, which receives them with an equal length and tag.</summary>
     /// <param name="values">[byte]; free for reuse on return.</param>
     /// <param name="peer">The rank that receives, not this one.</param>
     /// <param name="options">Tag and time limit of the operation.</param>
-    /// <inheritdoc cref="AllReduce" path="/exception"/>
+    /// <inheritdoc cref="AllReduce(Span{float}, CollectiveOptions)" path="/exception"/>
     public abstract void Send(ReadOnlySpan<byte> values, int peer, CollectiveOptions options = default);
 
     /// <summary>Receives what <paramref name="peer"/> sends, in the order in which it was sent.</summary>
     /// <param name="values">[byte]; of exactly the length that was sent.</param>
     /// <param name="peer">The rank that sends, not this one.</param>
     /// <param name="options">Tag and time limit of the operation.</param>
-    /// <inheritdoc cref="AllReduce" path="/exception"/>
+    /// <inheritdoc cref="AllReduce(Span{float}, CollectiveOptions)" path="/exception"/>
     public abstract void Receive(Span<byte> values, int peer, CollectiveOptions options = default);
 
     /// <summary>Ends every running and later operation on every rank with <paramref name="cause"/>; the first cause is kept.</summary>
     /// <param name="cause">One sentence, told to the peers as it is; at most 1 KiB of it.</param>
     public abstract void Abort(string cause);
+
+    /// <summary>A group of some of these ranks, over the same connections; those that are not among them get <see langword="null"/>.</summary>
+    /// <param name="ranks">Of this group, in ascending order; a rank's number in the new group is its place here.</param>
+    /// <remarks>
+    /// It sends nothing, so ranks may make different subgroups. The thread that owns this group owns its subgroups; a failure in one
+    /// aborts all. Disposing it leaves the connections alone.
+    /// </remarks>
+    public abstract ProcessGroup? Subgroup(params ReadOnlySpan<int> ranks);
+
+    /// <summary>Typed twin of <see cref="AllReduce(Span{byte}, DataType, ReduceOperation, CollectiveOptions)"/>.</summary>
+    /// <typeparam name="T">float, BFloat16, Half, int, long or byte.</typeparam>
+    public void AllReduce<T>(Span<T> values, ReduceOperation operation, CollectiveOptions options = default)
+        where T : unmanaged
+        => AllReduce(MemoryMarshal.AsBytes(values), Reduction.TypeOf<T>(), operation, options);
+
+    /// <summary>Typed twin of <see cref="Reduce(Span{byte}, DataType, ReduceOperation, int, CollectiveOptions)"/>.</summary>
+    /// <typeparam name="T">float, BFloat16, Half, int, long or byte.</typeparam>
+    public void Reduce<T>(Span<T> values, ReduceOperation operation, int root, CollectiveOptions options = default)
+        where T : unmanaged
+        => Reduce(MemoryMarshal.AsBytes(values), Reduction.TypeOf<T>(), operation, root, options);
+
+    /// <summary>Typed twin of <see cref="ReduceScatter(ReadOnlySpan{byte}, Span{byte}, DataType, ReduceOperation, CollectiveOptions)"/>.</summary>
+    /// <typeparam name="T">float, BFloat16, Half, int, long or byte.</typeparam>
+    public void ReduceScatter<T>(ReadOnlySpan<T> all, Span<T> part, ReduceOperation operation, CollectiveOptions options = default)
+        where T : unmanaged
+        => ReduceScatter(MemoryMarshal.AsBytes(all), MemoryMarshal.AsBytes(part), Reduction.TypeOf<T>(), operation, options);
 
     /// <summary>Typed twin of <see cref="AllGather(ReadOnlySpan{byte}, Span{byte}, CollectiveOptions)"/>.</summary>
     public void AllGather<T>(ReadOnlySpan<T> part, Span<T> all, CollectiveOptions options = default)

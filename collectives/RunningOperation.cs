@@ -14,6 +14,8 @@ internal sealed class RunningOperation(int rank)
     private readonly Lock _gate = new();
     private string? _name;
     private long _started;
+    private long _ended;
+    private ulong _count;
     private TimeSpan _limit;
 
     /// <summary>This rank.</summary>
@@ -24,6 +26,9 @@ internal sealed class RunningOperation(int rank)
 
     /// <summary>The caller's tag; of the owner thread.</summary>
     public uint Tag { get; private set; }
+
+    /// <summary>What else the ranks have to agree on; of the owner thread.</summary>
+    public OperationDetail Detail { get; private set; }
 
     /// <summary>What is left of the limit, at least zero.</summary>
     public TimeSpan Remaining
@@ -39,7 +44,8 @@ internal sealed class RunningOperation(int rank)
     /// <param name="name">The method that the caller called.</param>
     /// <param name="operation">Its name on the wire.</param>
     /// <param name="options">The caller's tag and limit.</param>
-    public void Begin(string name, Operation operation, CollectiveOptions options)
+    /// <param name="detail">What else the ranks have to agree on.</param>
+    public void Begin(string name, Operation operation, CollectiveOptions options, OperationDetail detail = default)
     {
         var limit = options.Timeout ?? ProcessGroup.DefaultTimeout;
         if (limit <= TimeSpan.Zero || limit.TotalMilliseconds > int.MaxValue)
@@ -55,7 +61,8 @@ internal sealed class RunningOperation(int rank)
                 throw new InvalidOperationException($"{name} was called while {_name} is running; one thread at a time may use a process group.");
             }
 
-            (_name, Operation, Tag, _limit, _started) = (name, operation, options.Tag, limit, Stopwatch.GetTimestamp());
+            _count++;
+            (_name, Operation, Tag, Detail, _limit, _started) = (name, operation, options.Tag, detail, limit, Stopwatch.GetTimestamp());
         }
     }
 
@@ -65,6 +72,24 @@ internal sealed class RunningOperation(int rank)
         lock (_gate)
         {
             _name = null;
+            _ended = Stopwatch.GetTimestamp();
+        }
+    }
+
+    /// <summary>Where this rank is, for its peers; of any thread.</summary>
+    public Heartbeat ToHeartbeat()
+    {
+        lock (_gate)
+        {
+            var elapsed = _count == 0 ? TimeSpan.Zero : Stopwatch.GetElapsedTime(_name is null ? _ended : _started);
+            return new Heartbeat
+            {
+                Operation = Operation,
+                Tag = Tag,
+                OperationCount = _count,
+                IsRunning = _name is not null,
+                ElapsedMilliseconds = (uint)Math.Min(uint.MaxValue, elapsed.TotalMilliseconds),
+            };
         }
     }
 

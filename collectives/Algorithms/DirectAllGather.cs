@@ -5,22 +5,15 @@ namespace Distributed.Collectives.Algorithms;
 /// <summary>Every rank sends its part to all others: one step, (P - 1) x part sent by each of P ranks.</summary>
 internal static class DirectAllGather
 {
-    /// <summary>Collects the [byte] parts in <paramref name="all"/> [rank, byte].</summary>
-    public static void Run(PeerMesh mesh, ReadOnlySpan<byte> part, Span<byte> all)
+    /// <summary>Completes [rank, byte], where each rank has its own part in place.</summary>
+    public static void Run(PeerMesh mesh, Span<byte> all, MessageParts parts)
     {
-        part.CopyTo(all.Slice(mesh.Rank * part.Length, part.Length));
-        var outgoing = new OutgoingMessage(mesh, part);
-        for (var index = 0; index < outgoing.Segments.Count; index++)
+        var (start, length) = parts[mesh.Rank];
+        var outgoing = new OutgoingMessage(mesh, all.Slice(start, length));
+        for (var index = 0; index < parts.SegmentCount; index++)
         {
             outgoing.SendAheadOf(index);
-            var (offset, length) = outgoing.Segments[index];
-            for (var peer = 0; peer < mesh.WorldSize; peer++)
-            {
-                if (peer != mesh.Rank)
-                {
-                    mesh[peer].Receive(length, part.Length).Span.CopyTo(all[((peer * part.Length) + offset)..]);
-                }
-            }
+            parts.ReceiveSegment(mesh, index, all);
         }
     }
 }

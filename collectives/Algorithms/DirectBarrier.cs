@@ -12,7 +12,7 @@ internal static class DirectBarrier
         {
             if (peer != mesh.Rank)
             {
-                mesh[peer].Receive(0, 0);
+                mesh[peer].Receive([], 0);
             }
         }
     }

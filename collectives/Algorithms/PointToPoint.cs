@@ -23,7 +23,7 @@ internal static class PointToPoint
         for (var index = 0; index < segments.Count; index++)
         {
             var (offset, length) = segments[index];
-            peer.Receive(length, values.Length).Span.CopyTo(values[offset..]);
+            peer.Receive(values.Slice(offset, length), values.Length);
         }
     }
 }

@@ -46,7 +46,9 @@ internal static class UnixSocketAddress
             try
             {
                 await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancellationToken);
-                return new NetworkStream(socket, ownsSocket: true);
+                return UnixPeer.IsOwner(socket)
+                    ? new NetworkStream(socket, ownsSocket: true)
+                    : throw new UnauthorizedAccessException($"another user's process listens on {path}");
             }
             catch (SocketException) when (TimeProvider.System.GetElapsedTime(started) < limit)
             {

@@ -4,7 +4,9 @@ using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
 using Distributed.Collectives.Hosting;
 using Distributed.Collectives.Launching;
+using Distributed.Collectives.Transports;
 using Distributed.Collectives.Transports.Grpc;
+using Distributed.Collectives.Transports.SharedMemory;
 using Distributed.Protos;
 using Google.Protobuf;
 using Grpc.Core;
@@ -26,11 +28,13 @@ internal sealed class PeerConnector : IDisposable
     private readonly ByteString _hostIdentity;
     private readonly IPAddress? _tcpAddress;
     private readonly X509Certificate2? _certificate;
+    private readonly TransportChoice _choice;
     private readonly GroupFailure _failure;
     private readonly RunningOperation _operation;
     private readonly List<IDisposable> _connections = [];
-    private readonly Dictionary<int, Task<GrpcTransport>> _transports = [];
+    private readonly Dictionary<int, Task<PeerTransport>> _transports = [];
     private PeerListener? _listener;
+    private PeerPulse? _pulse;
 
     /// <param name="self">This rank.</param>
     /// <param name="environment">Which ranks share the node, and where the sockets are.</param>
@@ -44,6 +48,7 @@ internal sealed class PeerConnector : IDisposable
         _socketDirectory = environment.RuntimeDirectory!; // checked by the caller
         _storeAddress = environment.StoreAddress;
         _hostIdentity = PeerDirectory.HostIdentity(options.HostIdentity);
+        _choice = options.Transport ?? TransportNames.FromProcess();
         _operation = new RunningOperation(self.Rank);
         _failure = new GroupFailure(_operation);
         if (environment.LocalWorldSize < environment.WorldSize)
@@ -92,6 +97,8 @@ internal sealed class PeerConnector : IDisposable
         }
 
         var transports = _transports.Values.Select(transport => transport.Result).ToArray();
+        var streams = Array.ConvertAll(transports, transport => transport as GrpcTransport ?? ((SharedMemoryTransport)transport).Control);
+        _pulse = new PeerPulse(streams, _operation, _failure, _options.SilenceLimit);
         return new PeerProcessGroup(_operation, _failure, transports, Describe(transports), this);
     }
 
@@ -102,6 +109,7 @@ internal sealed class PeerConnector : IDisposable
     /// <summary>Ends every connection and stops listening.</summary>
     public void Dispose()
     {
+        _pulse?.Dispose();
         foreach (var transport in _transports.Values.Where(transport => transport.IsCompletedSuccessfully))
         {
             transport.Result.Dispose();
@@ -120,7 +128,7 @@ internal sealed class PeerConnector : IDisposable
         {
             await RuntimeDirectory.ReleaseAsync(path, cancellationToken);
             _listener = await PeerListener.StartAsync(
-                _self, _failure, path, _tcpAddress, _certificate, CertificateHashOf, cancellationToken);
+                _self, _failure, _choice, path, _tcpAddress, _certificate, CertificateHashOf, cancellationToken);
         }
         catch (IOException exception)
         {
@@ -157,7 +165,7 @@ internal sealed class PeerConnector : IDisposable
         }
     }
 
-    private async Task<GrpcTransport> DialAsync(int peer, CancellationToken cancellationToken)
+    private async Task<PeerTransport> DialAsync(int peer, CancellationToken cancellationToken)
     {
         var address = await _directory[peer].WaitAsync(cancellationToken);
         var isLocal = address.HostIdentity.Equals(_hostIdentity);
@@ -165,9 +173,14 @@ internal sealed class PeerConnector : IDisposable
         var call = Track(new Peer.PeerClient(channel).Connect(cancellationToken: CancellationToken.None)); // outlives this attempt
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limit.CancelAfter(PeerHandshake.Limit);
+        SharedMemoryRegion? region = null;
         try
         {
-            await PeerHandshake.DialAsync(_self, peer, call.ResponseStream, call.RequestStream, limit.Token);
+            if (await PeerHandshake.DialAsync(_self, peer, call.ResponseStream, call.RequestStream, limit.Token) is { } offer)
+            {
+                region = isLocal && _choice != TransportChoice.Grpc ? SharedMemoryRegion.TryOpen(_socketDirectory, offer) : null;
+                await PeerHandshake.AnswerAsync(call.RequestStream, region is not null, limit.Token);
+            }
         }
         catch (Exception exception) when (exception is RpcException or OperationCanceledException)
         {
@@ -177,8 +190,13 @@ internal sealed class PeerConnector : IDisposable
         }
 
         var stream = new PeerStream(call.ResponseStream, call.RequestStream, call.RequestStream.CompleteAsync, call.Dispose);
-        return new GrpcTransport(peer, stream, isProtected: !isLocal, _failure);
+        var transport = new GrpcTransport(peer, stream, isProtected: !isLocal, carriesSegments: region is null, _failure);
+        return region is not null ? new SharedMemoryTransport(transport, region, isLower: false, _failure)
+            : !isLocal || _choice != TransportChoice.SharedMemory ? transport
+            : throw new RendezvousConnectionException(Sentence(SharedMemoryRegion.Missing(_self.Rank, peer)));
     }
+
+    private static string Sentence(string clause) => $"{char.ToUpperInvariant(clause[0])}{clause.AsSpan(1)}.";
 
     private GrpcChannel OpenLocal(int peer) => PeerChannel.OpenUnix(RuntimeDirectory.SocketOf(_socketDirectory, peer), PeerHandshake.Limit);
 
@@ -221,12 +239,12 @@ internal sealed class PeerConnector : IDisposable
         }
     }
 
-    private static string Describe(GrpcTransport[] transports)
+    // "shared memory, 2 ranks on this host", or "shared memory to rank 1; gRPC over TLS to ranks 2, 3".
+    private static string Describe(PeerTransport[] transports)
     {
-        var remote = transports.Count(transport => transport.IsProtected);
-        var local = transports.Length - remote;
-        return remote == 0 ? $"gRPC over Unix sockets, {local + 1} ranks on this host"
-            : local == 0 ? $"gRPC over TLS, {remote + 1} ranks on different hosts"
-            : $"gRPC over Unix sockets between {local + 1} ranks on this host, over TLS to {remote} on others";
+        var groups = transports.GroupBy(transport => transport.Name, transport => transport.PeerRank).ToArray();
+        return groups.Length > 1
+            ? string.Join("; ", groups.Select(group => $"{group.Key} to {(group.Count() == 1 ? "rank" : "ranks")} {string.Join(", ", group.Order())}"))
+            : $"{groups[0].Key}, {transports.Length + 1} ranks on {(transports[0] is GrpcTransport { IsProtected: true } ? "different hosts" : "this host")}";
     }
 }

@@ -20,6 +20,7 @@ public static class PeerRendezvous
     {
         ArgumentNullException.ThrowIfNull(environment);
         ArgumentNullException.ThrowIfNull(options);
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.SilenceLimit, TimeSpan.FromMilliseconds(100), nameof(options.SilenceLimit));
         if (environment.WorldSize == 1)
         {
             return new SingleProcessGroup();

@@ -14,6 +14,15 @@ public sealed record PeerRendezvousOptions
     /// </summary>
     public IPAddress? ListenAddress { get; init; }
 
+    /// <summary>What connects ranks of one host; <see langword="null"/> for what DISTRUN_TRANSPORT says.</summary>
+    public TransportChoice? Transport { get; init; }
+
+    /// <summary>
+    /// How long a rank may say nothing at all, heartbeats included, before the group ends and names it: a stopped process, or a cut network.
+    /// 5 s by default; at least 100 ms. A rank that computes is not silent, however long it takes.
+    /// </summary>
+    public TimeSpan SilenceLimit { get; init; } = PeerPulse.DefaultSilenceLimit;
+
     /// <summary>
     /// Says which ranks share a host, and so a Unix socket: those of equal identity. <see langword="null"/> for this boot of this machine.
     /// </summary>

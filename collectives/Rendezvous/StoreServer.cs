@@ -1,6 +1,5 @@
 using Distributed.Collectives.Hosting;
 using Distributed.Collectives.Launching;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace Distributed.Collectives;
 
@@ -33,7 +32,7 @@ public sealed class StoreServer : IAsyncDisposable
             var host = await GrpcHost.StartAsync(
                 service,
                 MaxMessageByteCount,
-                options => options.ListenUnixSocket(unixSocketPath, listen => listen.Protocols = HttpProtocols.Http2),
+                options => options.ListenForOwner(unixSocketPath),
                 cancellationToken);
             return new StoreServer(host, unixSocketPath);
         }

@@ -1,5 +1,3 @@
-using Distributed.Protos;
-
 namespace Distributed.Collectives.Transports;
 
 /// <summary>
@@ -11,28 +9,46 @@ internal sealed class PeerLink(PeerTransport transport, RunningOperation operati
     private ulong _sent;
     private ulong _received;
 
+    /// <inheritdoc cref="PeerTransport.LastPhase"/>
+    public string LastPhase => transport.LastPhase;
+
+    /// <summary>The rank at the other end, in the whole group.</summary>
+    public int PeerRank => transport.PeerRank;
+
     /// <summary>Sends one segment of a message of the running operation.</summary>
     /// <param name="payload">[byte]; free for reuse on return.</param>
     /// <param name="messageByteCount">The length of the whole message.</param>
     public void Send(ReadOnlySpan<byte> payload, long messageByteCount)
-        => transport.Send(new SegmentHeader(operation.Operation, operation.Tag, _sent++, messageByteCount), payload, operation);
+        => transport.Send(new SegmentHeader(operation.Operation, operation.Tag, _sent++, messageByteCount, operation.Detail), payload, operation);
 
-    /// <summary>Receives the next segment, of <paramref name="byteCount"/> bytes of a message of <paramref name="messageByteCount"/>.</summary>
+    /// <summary>Receives the next segment, of the length of <paramref name="destination"/>, of a message of <paramref name="messageByteCount"/>.</summary>
     /// <exception cref="PeerProtocolException">The peer sent another one.</exception>
-    public ReadOnlyMemory<byte> Receive(int byteCount, long messageByteCount)
+    public void Receive(Span<byte> destination, long messageByteCount)
     {
-        var (header, payload) = transport.Receive(operation);
+        Borrow(destination.Length, messageByteCount).CopyTo(destination);
+        Release();
+    }
+
+    /// <summary>
+    /// Receives the next segment, of <paramref name="byteCount"/> bytes, and leaves it where it has arrived until <see cref="Release"/>.
+    /// </summary>
+    /// <exception cref="PeerProtocolException">The peer sent another one.</exception>
+    public ReadOnlySpan<byte> Borrow(int byteCount, long messageByteCount)
+    {
+        var received = transport.Receive(operation);
+        var header = received.Header;
+        var payload = received.Payload;
         if (header.Sequence != _received)
         {
             throw Mismatch($"rank {transport.PeerRank} sent segment {header.Sequence} where {_received} was due; one was lost, repeated or reordered");
         }
 
         _received++;
-        if (header.Operation != operation.Operation || header.Tag != operation.Tag || header.MessageByteCount != messageByteCount)
+        var due = new SegmentHeader(operation.Operation, operation.Tag, header.Sequence, messageByteCount, operation.Detail);
+        if (header != due)
         {
             throw Mismatch(
-                $"rank {transport.PeerRank} is in {Name(header.Operation, header.Tag, header.MessageByteCount)} while this rank is in "
-                + $"{Name(operation.Operation, operation.Tag, messageByteCount)}; all ranks call the same operations in the same order with the same lengths");
+                $"rank {transport.PeerRank} is in {Name(header)} while this rank is in {Name(due)}; all ranks call the same operations in the same order with the same lengths");
         }
 
         if (payload.Length != byteCount)
@@ -43,7 +59,13 @@ internal sealed class PeerLink(PeerTransport transport, RunningOperation operati
         return payload;
     }
 
-    private static string Name(Operation operation, uint tag, long byteCount) => $"{operation} (tag {tag}, {byteCount} bytes)";
+    /// <summary>Waits for the next segment without failing where none comes in time.</summary>
+    public bool WaitForArrival() => transport.WaitForArrival(operation);
+
+    /// <summary>Gives a borrowed segment back.</summary>
+    public void Release() => transport.Release();
+
+    private static string Name(SegmentHeader segment) => $"{segment.Operation} (tag {segment.Tag}, {segment.MessageByteCount} bytes{segment.Detail})";
 
     private CollectiveException Mismatch(string what) => failure.Fail(FailureKind.Protocol, transport.PeerRank, what);
 }

@@ -13,4 +13,13 @@ internal sealed class PeerMesh(int rank, PeerLink?[] links)
 
     /// <summary>The link to a rank other than this one.</summary>
     public PeerLink this[int peer] => links[peer]!;
+
+    /// <summary>Gives back the one segment that has been borrowed from each peer.</summary>
+    public void ReleaseAll()
+    {
+        foreach (var link in links)
+        {
+            link?.Release();
+        }
+    }
 }

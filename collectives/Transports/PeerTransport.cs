@@ -7,12 +7,22 @@ namespace Distributed.Collectives.Transports;
 /// <param name="Tag">The operation's tag.</param>
 /// <param name="Sequence">Counts the segments of one direction between two ranks, from 0.</param>
 /// <param name="MessageByteCount">The length of the whole message.</param>
-internal readonly record struct SegmentHeader(Operation Operation, uint Tag, ulong Sequence, long MessageByteCount);
+/// <param name="Detail">What else the ranks have to agree on.</param>
+internal readonly record struct SegmentHeader(Operation Operation, uint Tag, ulong Sequence, long MessageByteCount, OperationDetail Detail = default);
 
-/// <summary>A received segment.</summary>
+/// <summary>A segment that has arrived and waits to be received.</summary>
 /// <param name="Header">What the peer says it is.</param>
-/// <param name="Payload">[byte]; the receiver's to read until it drops it.</param>
+/// <param name="Payload">[byte]</param>
 internal readonly record struct Segment(SegmentHeader Header, ReadOnlyMemory<byte> Payload);
+
+/// <summary>A received segment, until <see cref="PeerTransport.Release"/>.</summary>
+/// <param name="header">What the peer says it is.</param>
+/// <param name="payload">[byte]; where it has arrived, which may be memory that is shared with the peer.</param>
+internal readonly ref struct ReceivedSegment(SegmentHeader header, ReadOnlySpan<byte> payload)
+{
+    public readonly SegmentHeader Header = header;
+    public readonly ReadOnlySpan<byte> Payload = payload;
+}
 
 /// <summary>
 /// One end of the connection between this rank and one peer. It moves segments in order, both ways at once, and says when the
@@ -30,6 +40,12 @@ internal abstract class PeerTransport(int peerRank) : IDisposable
     /// <summary>The rank at the other end.</summary>
     public int PeerRank => peerRank;
 
+    /// <summary>What connects the two, for the user.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>Where the peer was when it was last heard of, for the end of an error's clause; empty where it was not.</summary>
+    public virtual string LastPhase => "";
+
     /// <summary>Sends a segment; one segment can be on its way without the peer's waiting for it.</summary>
     /// <param name="header">Of the segment.</param>
     /// <param name="payload">[byte]; free for reuse on return.</param>
@@ -39,7 +55,14 @@ internal abstract class PeerTransport(int peerRank) : IDisposable
 
     /// <summary>Returns the next segment of the peer, waiting for it within the operation's limit.</summary>
     /// <exception cref="CollectiveException">The group has failed, or fails by this.</exception>
-    public abstract Segment Receive(RunningOperation operation);
+    public abstract ReceivedSegment Receive(RunningOperation operation);
+
+    /// <summary>Waits for the next segment of the peer, which is then received without waiting.</summary>
+    /// <returns>Whether it came within the operation's limit and before the group failed or the peer left.</returns>
+    public abstract bool WaitForArrival(RunningOperation operation);
+
+    /// <summary>Gives the memory of the last received segment back, once for each, before the next is received.</summary>
+    public abstract void Release();
 
     /// <summary>Ends a blocked <see cref="Receive"/>, after the group has failed.</summary>
     public abstract void Wake();

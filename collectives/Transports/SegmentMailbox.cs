@@ -43,7 +43,31 @@ internal sealed class SegmentMailbox
 
     /// <summary>Takes the oldest segment out, waiting for one within <paramref name="operation"/>'s limit.</summary>
     /// <exception cref="CollectiveException">None came: the group has failed, or fails by this.</exception>
-    public Segment Take(RunningOperation operation, GroupFailure failure, int peer)
+    public ReceivedSegment Take(RunningOperation operation, GroupFailure failure, PeerTransport peer)
+    {
+        Spin();
+        if (TryTake(operation, out var segment))
+        {
+            return new ReceivedSegment(segment.Header, segment.Payload.Span);
+        }
+
+        failure.ThrowIfFailed();
+        throw IsClosed
+            ? failure.Fail(FailureKind.PeerLost, peer.PeerRank, $"lost rank {peer.PeerRank}, which has left the group")
+            : failure.Fail(FailureKind.Timeout, peer.PeerRank, $"rank {peer.PeerRank} did not do its part in time{peer.LastPhase}");
+    }
+
+    /// <summary>Waits for a segment within <paramref name="operation"/>'s limit; whether there is one.</summary>
+    public bool WaitForArrival(RunningOperation operation)
+    {
+        Spin();
+        lock (_gate)
+        {
+            return TryWait(operation);
+        }
+    }
+
+    private void Spin()
     {
         for (var i = 0; i < SpinCount + YieldCount && Volatile.Read(ref _count) == 0 && !IsClosed; i++)
         {
@@ -56,34 +80,16 @@ internal sealed class SegmentMailbox
                 Thread.Yield();
             }
         }
-
-        if (TryTake(operation, out var segment))
-        {
-            return segment;
-        }
-
-        failure.ThrowIfFailed();
-        throw IsClosed
-            ? failure.Fail(FailureKind.PeerLost, peer, $"lost rank {peer}, which has left the group")
-            : failure.Fail(FailureKind.Timeout, peer, $"rank {peer} did not do its part in time");
     }
 
     private bool TryTake(RunningOperation operation, out Segment segment)
     {
         lock (_gate)
         {
-            while (_count == 0)
+            if (!TryWait(operation))
             {
-                var remaining = operation.Remaining;
-                if (_isClosed || remaining == TimeSpan.Zero)
-                {
-                    segment = default;
-                    return false;
-                }
-
-                _isParked = true;
-                Monitor.Wait(_gate, remaining);
-                _isParked = false;
+                segment = default;
+                return false;
             }
 
             segment = _ring[_first];
@@ -95,6 +101,25 @@ internal sealed class SegmentMailbox
             _room = null;
             return true;
         }
+    }
+
+    // Holds the gate.
+    private bool TryWait(RunningOperation operation)
+    {
+        while (_count == 0)
+        {
+            var remaining = operation.Remaining;
+            if (_isClosed || remaining == TimeSpan.Zero)
+            {
+                return false;
+            }
+
+            _isParked = true;
+            Monitor.Wait(_gate, remaining);
+            _isParked = false;
+        }
+
+        return true;
     }
 
     private bool TryPost(Segment segment, out Task room)

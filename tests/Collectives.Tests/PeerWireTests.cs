@@ -110,7 +110,7 @@ public sealed class PeerWireTests
     public async Task Receive_OfAMessageFarOverTheLimit_LosesThePeerWithoutHoldingIt()
     {
         await using var job = await TestJob.StartAsync();
-        var joining = PeerRendezvous.JoinAsync(job.Environment(0, 2), job.Envelope(0), new PeerRendezvousOptions());
+        var joining = PeerRendezvous.JoinAsync(job.Environment(0, 2), job.Envelope(0), RawPeer.Options);
         var path = RuntimeDirectory.SocketOf(job.Directory, rank: 0);
         using var channel = Grpc.Net.Client.GrpcChannel.ForAddress(
             "http://localhost",
@@ -142,7 +142,7 @@ public sealed class PeerWireTests
         { "its own rank", StatusCode.FailedPrecondition, "rank 0 dials rank 0, and the higher rank dials the lower one" },
         { "a segment first", StatusCode.InvalidArgument, "the handshake expects a Hello of at most 4096 bytes" },
         { "a hello of 8 KiB", StatusCode.InvalidArgument, "the handshake expects a Hello of at most 4096 bytes" },
-        { "another version", StatusCode.FailedPrecondition, "rank 1 speaks version 9 of the peer protocol and rank 0 version 1" },
+        { "another version", StatusCode.FailedPrecondition, "rank 1 speaks version 9 of the peer protocol and rank 0 version 2" },
     };
 
     [Theory]
@@ -150,7 +150,7 @@ public sealed class PeerWireTests
     public async Task Handshake_OfAStranger_IsRefusedWithAReasonAndTheRealRankStillJoins(string stranger, StatusCode code, string reason)
     {
         await using var job = await TestJob.StartAsync();
-        var joining = PeerRendezvous.JoinAsync(job.Environment(0, 2), job.Envelope(0), new PeerRendezvousOptions());
+        var joining = PeerRendezvous.JoinAsync(job.Environment(0, 2), job.Envelope(0), RawPeer.Options);
         using (var peer = RawPeer.Dial(job))
         {
             var error = await Assert.ThrowsAsync<RpcException>(() => KnockAsync(job, peer, stranger));
@@ -159,7 +159,7 @@ public sealed class PeerWireTests
             Assert.False(joining.IsCompleted);
         }
 
-        var other = PeerRendezvous.JoinAsync(job.Environment(1, 2), job.Envelope(1), new PeerRendezvousOptions());
+        var other = PeerRendezvous.JoinAsync(job.Environment(1, 2), job.Envelope(1), RawPeer.Options);
         RankThreads.Run(await Task.WhenAll(joining, other).DefaultTimeout(), group => group.Barrier());
     }
 
@@ -190,7 +190,7 @@ public sealed class PeerWireTests
         var path = RuntimeDirectory.SocketOf(job.Directory, rank: 0);
         var operation = new RunningOperation(rank: 0);
         await using var impostor = await PeerListener.StartAsync(
-            RawPeer.Identity(job, rank: 0, secret: other), new GroupFailure(operation), path, null, null, (_, _) => Task.FromResult(Array.Empty<byte>()), default);
+            RawPeer.Identity(job, rank: 0, secret: other), new GroupFailure(operation), TransportChoice.Grpc, path, null, null, (_, _) => Task.FromResult(Array.Empty<byte>()), default);
         using var peer = RawPeer.Dial(job);
 
         var error = await Assert.ThrowsAsync<RpcException>(() => peer.HandshakeAsync(RawPeer.Identity(job)));
@@ -201,7 +201,7 @@ public sealed class PeerWireTests
     public async Task Socket_FedWithGarbage_ClosesThatConnectionOnly()
     {
         await using var job = await TestJob.StartAsync();
-        var joining = PeerRendezvous.JoinAsync(job.Environment(0, 2), job.Envelope(0), new PeerRendezvousOptions());
+        var joining = PeerRendezvous.JoinAsync(job.Environment(0, 2), job.Envelope(0), RawPeer.Options);
         var path = RuntimeDirectory.SocketOf(job.Directory, rank: 0);
         var random = new Random(20);
         for (var i = 0; i < 20; i++)
@@ -213,7 +213,7 @@ public sealed class PeerWireTests
             await connection.WriteAsync(sent);
         }
 
-        var other = PeerRendezvous.JoinAsync(job.Environment(1, 2), job.Envelope(1), new PeerRendezvousOptions());
+        var other = PeerRendezvous.JoinAsync(job.Environment(1, 2), job.Envelope(1), RawPeer.Options);
         RankThreads.Run(await Task.WhenAll(joining, other).DefaultTimeout(), group => OperationChecks.AllReduce(group, 100));
     }
 
@@ -223,7 +223,7 @@ public sealed class PeerWireTests
         var bytes = Marshallers.Create<byte[]>(message => message, message => message);
         var method = new Method<byte[], byte[]>(MethodType.DuplexStreaming, "distributed.Peer", "Connect", bytes, bytes);
         await using var job = await TestJob.StartAsync();
-        var joining = PeerRendezvous.JoinAsync(job.Environment(0, 2), job.Envelope(0), new PeerRendezvousOptions());
+        var joining = PeerRendezvous.JoinAsync(job.Environment(0, 2), job.Envelope(0), RawPeer.Options);
         using (var channel = PeerChannel.OpenUnix(RuntimeDirectory.SocketOf(job.Directory, rank: 0), TimeSpan.FromSeconds(20)))
         {
             var random = new Random(11);
@@ -241,7 +241,7 @@ public sealed class PeerWireTests
             }
         }
 
-        var other = PeerRendezvous.JoinAsync(job.Environment(1, 2), job.Envelope(1), new PeerRendezvousOptions());
+        var other = PeerRendezvous.JoinAsync(job.Environment(1, 2), job.Envelope(1), RawPeer.Options);
         RankThreads.Run(await Task.WhenAll(joining, other).DefaultTimeout(), group => group.Barrier());
     }
 

@@ -5,11 +5,13 @@ namespace Distributed.Collectives.Tests;
 /// <summary>Ranks that are processes, as in a real job.</summary>
 public sealed class ProcessTests
 {
-    [Fact]
-    public async Task Operations_BetweenProcesses_WorkAndNoPortIsOpened()
+    [Theory]
+    [InlineData("shm")]
+    [InlineData("grpc")]
+    public async Task Operations_BetweenProcesses_WorkAndNoPortIsOpened(string transport)
     {
         await using var job = await TestJob.StartAsync();
-        var ranks = Enumerable.Range(0, 2).Select(rank => Start(job, rank, worldSize: 2, "check")).ToArray();
+        var ranks = Enumerable.Range(0, 2).Select(rank => Start(job, rank, worldSize: 2, "check", transport)).ToArray();
         foreach (var rank in ranks)
         {
             using (rank)
@@ -24,11 +26,13 @@ public sealed class ProcessTests
         Assert.Equal(["store.sock"], Directory.GetFileSystemEntries(job.Directory).Select(Path.GetFileName));
     }
 
-    [Fact]
-    public async Task AllReduce_OneProcessIsKilled_EverySurvivorNamesItAtOnce()
+    [Theory]
+    [InlineData("shm")]
+    [InlineData("grpc")]
+    public async Task AllReduce_OneProcessIsKilled_EverySurvivorNamesItAtOnce(string transport)
     {
         await using var job = await TestJob.StartAsync();
-        var ranks = Enumerable.Range(0, 3).Select(rank => Start(job, rank, worldSize: 3, "loop")).ToArray();
+        var ranks = Enumerable.Range(0, 3).Select(rank => Start(job, rank, worldSize: 3, "loop", transport)).ToArray();
         foreach (var rank in ranks)
         {
             Assert.Equal("joined", await rank.StandardOutput.ReadLineAsync().DefaultTimeout());
@@ -48,7 +52,7 @@ public sealed class ProcessTests
         Array.ForEach(ranks, rank => rank.Dispose());
     }
 
-    private static Process Start(TestJob job, int rank, int worldSize, string mode)
+    internal static Process Start(TestJob job, int rank, int worldSize, string mode, string transport)
     {
         var start = new ProcessStartInfo(Environment.ProcessPath!, ["exec", typeof(RankProgram).Assembly.Location, mode])
         {
@@ -60,6 +64,7 @@ public sealed class ProcessTests
             start.Environment[name] = value;
         }
 
+        start.Environment[TransportNames.Variable] = transport;
         var process = Process.Start(start)!;
         process.StandardInput.BaseStream.Write(job.Envelope(rank).ToLine());
         process.StandardInput.Close();

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using Distributed.Collectives.Launching;
 
@@ -5,12 +6,18 @@ namespace Distributed.Collectives.Tests;
 
 /// <summary>
 /// One rank as a process of its own: it reads its environment and its envelope as a worker does, joins, and says on stdout what came of
-/// it. "check" runs every operation once; "loop" sums until the group fails.
+/// it. "check" runs every operation once; "loop" sums until the group fails; "campaign" is
+/// no rank but <see cref="FaultCampaign"/>.
 /// </summary>
 internal static class RankProgram
 {
     public static async Task<int> Main(string[] args)
     {
+        if (args is ["campaign", var first, var count])
+        {
+            return await FaultCampaign.RunAsync(int.Parse(first, CultureInfo.InvariantCulture), int.Parse(count, CultureInfo.InvariantCulture));
+        }
+
         var envelope = JobEnvelope.Parse(Encoding.UTF8.GetBytes(Console.ReadLine() ?? ""));
         using var group = await PeerRendezvous.JoinAsync(RankEnvironment.FromProcess(), envelope, new PeerRendezvousOptions());
         Console.WriteLine("joined");

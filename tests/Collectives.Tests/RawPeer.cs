@@ -24,6 +24,9 @@ internal sealed class RawPeer : IDisposable
 
     public IAsyncStreamReader<PeerFrame> Reader => _call.ResponseStream;
 
+    /// <summary>Of the ranks that it meets: what is tested is the stream.</summary>
+    public static PeerRendezvousOptions Options { get; } = new() { Transport = TransportChoice.Grpc, SilenceLimit = TimeSpan.FromMinutes(1) };
+
     /// <summary>Dials rank 0 of the job.</summary>
     public static RawPeer Dial(TestJob job)
         => new(PeerChannel.OpenUnix(RuntimeDirectory.SocketOf(job.Directory, rank: 0), TimeSpan.FromSeconds(20)));
@@ -35,7 +38,7 @@ internal sealed class RawPeer : IDisposable
     /// <summary>Joins as rank 1 together with the real rank 0, and passes the barrier that ends a rendezvous.</summary>
     public static async Task<(RawPeer Peer, ProcessGroup Rank0)> JoinAsync(TestJob job)
     {
-        var joining = PeerRendezvous.JoinAsync(job.Environment(0, 2), job.Envelope(0), new PeerRendezvousOptions());
+        var joining = PeerRendezvous.JoinAsync(job.Environment(0, 2), job.Envelope(0), Options);
         var peer = Dial(job);
         await peer.HandshakeAsync(Identity(job));
         await peer.SendAsync(peer.Segment(Operation.Barrier, tag: 0, messageByteCount: 0, []));

@@ -8,7 +8,7 @@ internal sealed class TestWorld : IAsyncDisposable
     private TestWorld(ProcessGroup[] ranks, TestJob? job) => (Ranks, _job) = (ranks, job);
 
     /// <summary>The transports, for theories.</summary>
-    public static TheoryData<string> Transports => ["in-memory", "gRPC"];
+    public static TheoryData<string> Transports => ["in-memory", "gRPC", "shared memory"];
 
     /// <summary>[rank]</summary>
     public ProcessGroup[] Ranks { get; }
@@ -21,7 +21,8 @@ internal sealed class TestWorld : IAsyncDisposable
         }
 
         var job = await TestJob.StartAsync();
-        return new TestWorld(await job.JoinAllAsync(worldSize), job);
+        var options = new PeerRendezvousOptions { Transport = transport == "gRPC" ? TransportChoice.Grpc : TransportChoice.SharedMemory };
+        return new TestWorld(await job.JoinAllAsync(worldSize, options: _ => options), job);
     }
 
     /// <summary>Ends every connection of a rank without a word, as the death of its process does.</summary>

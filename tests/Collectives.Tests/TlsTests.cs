@@ -30,11 +30,11 @@ public sealed class TlsTests
     }
 
     [Fact]
-    public async Task Join_OfTwoHosts_UsesUnixSocketsInsideAndTlsBetween()
+    public async Task Join_OfTwoHosts_UsesSharedMemoryInsideAndTlsBetween()
     {
         await using var job = await TestJob.StartAsync();
         var world = await job.JoinAllAsync(3, rank => Apart(job, rank, 3), rank => OnHost(rank < 2 ? "left" : "right"));
-        Assert.Equal("gRPC over Unix sockets between 2 ranks on this host, over TLS to 1 on others", world[0].TransportDescription);
+        Assert.Equal("shared memory to rank 1; gRPC over TLS to rank 2", world[0].TransportDescription);
         Assert.Equal("gRPC over TLS, 3 ranks on different hosts", world[2].TransportDescription);
         RankThreads.Run(world, group => OperationChecks.AllReduce(group, 1001));
     }

@@ -31,6 +31,7 @@ internal static class OptionCatalog
     public const string Config = "config";
     public const string Threads = "threads";
     public const string SkipChecksums = "skip-checksums";
+    public const string Transport = "transport";
     public const string Bos = "bos";
     public const string Output = "output";
     public const string Layout = "layout";
@@ -123,6 +124,7 @@ internal static class OptionCatalog
         new(Format, "text|json", "json: one document on standard output and nothing else there. Default: text."),
         ConfigFile,
         new(Threads, "N", "Compute threads of each rank. Default: OMP_NUM_THREADS, else this rank's share of the cores."),
+        new(Transport, "auto|shm|grpc", "Between ranks of one host: shared memory, or gRPC over Unix sockets. Default: DISTRUN_TRANSPORT, else auto."),
         new(SkipChecksums, null, "Do not verify the checkpoint's checksums while loading."),
     ];
 }

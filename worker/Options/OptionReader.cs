@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using Distributed.Collectives;
 
 namespace Distributed.Worker.Options;
 
@@ -31,6 +32,9 @@ internal sealed class OptionReader(OptionValues values, List<string> problems)
 
         return bool.TryParse(given.Last, out var flag) ? flag : Refuse(given, "is neither true nor false", false);
     }
+
+    public TransportChoice? Transport(string name)
+        => values[name] is { } given ? TransportNames.Parse(given.Last) ?? Refuse<TransportChoice?>(given, "is none of auto, shm, grpc", null) : null;
 
     public int Integer(string name, int absent, int minimum, int maximum)
         => values[name] is { } given ? Integer(given, minimum, maximum, absent) : absent;

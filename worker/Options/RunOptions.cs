@@ -1,3 +1,4 @@
+using Distributed.Collectives;
 using Distributed.Engine.Generation;
 
 namespace Distributed.Worker.Options;
@@ -33,6 +34,9 @@ internal sealed record RunOptions
 
     /// <summary>Compute threads of this rank; <see langword="null"/> for its share of the cores.</summary>
     public required int? ThreadCount { get; init; }
+
+    /// <summary>Between ranks of one host; <see langword="null"/> for what the environment says.</summary>
+    public required TransportChoice? Transport { get; init; }
 
     public required bool SkipsChecksums { get; init; }
 
@@ -71,6 +75,7 @@ internal sealed record RunOptions
             Generation = generation,
             Format = reader.Choice(OptionCatalog.Format, OutputFormat.Text),
             ThreadCount = reader.IntegerOrNone(OptionCatalog.Threads, null, 1, MaxThreadCount),
+            Transport = reader.Transport(OptionCatalog.Transport),
             SkipsChecksums = reader.Flag(OptionCatalog.SkipChecksums),
         };
     }

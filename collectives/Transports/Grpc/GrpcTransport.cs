@@ -20,19 +20,26 @@ internal sealed class GrpcTransport : PeerTransport
     private readonly SemaphoreSlim _writing = new(1, 1);
     private readonly Protos.Segment _outgoing = new();
     private readonly PeerFrame _outgoingFrame;
+    private readonly TaskCompletionSource _left = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly bool _carriesSegments;
     private readonly Task _pump;
     private byte[] _buffer = [];
     private volatile bool _saidFarewell; // by either side: the end of the stream is no loss
     private bool _isOver;                 // guarded by _writing
+    private volatile bool _isHolding;     // the pump waits for room in the mailbox and hears nothing
+    private volatile Heartbeat? _heartbeat;
+    private long _silentTicks;
 
     /// <summary>Takes over a stream whose handshake is done, and begins to read.</summary>
     /// <param name="peerRank">The rank at the other end.</param>
     /// <param name="stream">The stream.</param>
     /// <param name="isProtected">Whether TLS protects the payload; otherwise checksums do.</param>
+    /// <param name="carriesSegments">Whether segments come this way; otherwise shared memory carries them.</param>
     /// <param name="failure">The rank's failure.</param>
-    public GrpcTransport(int peerRank, PeerStream stream, bool isProtected, GroupFailure failure)
+    public GrpcTransport(int peerRank, PeerStream stream, bool isProtected, bool carriesSegments, GroupFailure failure)
         : base(peerRank)
     {
+        _carriesSegments = carriesSegments;
         _stream = stream;
         _failure = failure;
         _outgoingFrame = new PeerFrame { Segment = _outgoing };
@@ -43,8 +50,34 @@ internal sealed class GrpcTransport : PeerTransport
     /// <summary>Whether TLS connects the two; otherwise a Unix socket does.</summary>
     public bool IsProtected { get; }
 
+    /// <inheritdoc/>
+    public override string Name => IsProtected ? "gRPC over TLS" : "gRPC over Unix sockets";
+
+    /// <summary>Complete when the peer has left in order, or this rank ends the connection.</summary>
+    public Task Left => _left.Task;
+
     /// <summary>Complete when both directions have ended; never faults.</summary>
     public Task Ended => _pump;
+
+    /// <inheritdoc/>
+    public override string LastPhase => Phase.Describe(_heartbeat);
+
+    /// <summary>Sends a heartbeat, unless another frame is being sent, which says as much, or the connection is about to end.</summary>
+    public void TrySendHeartbeat(Heartbeat heartbeat)
+    {
+        if (!_saidFarewell && _writing.Wait(0))
+        {
+            _ = WriteAsync(new PeerFrame { Heartbeat = heartbeat });
+        }
+    }
+
+    /// <summary>Counts time in which nothing came from the peer; of one thread.</summary>
+    /// <param name="step">Since the last count.</param>
+    /// <returns>How long it has been silent; zero where it need not speak or could not be heard.</returns>
+    public TimeSpan AddSilence(TimeSpan step)
+        => _saidFarewell || _isHolding || _pump.IsCompleted
+            ? TimeSpan.Zero
+            : TimeSpan.FromTicks(Interlocked.Add(ref _silentTicks, step.Ticks));
 
     /// <inheritdoc/>
     public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation)
@@ -68,13 +101,23 @@ internal sealed class GrpcTransport : PeerTransport
         _outgoing.Tag = header.Tag;
         _outgoing.Sequence = header.Sequence;
         _outgoing.MessageByteCount = (ulong)header.MessageByteCount;
+        _outgoing.Detail = header.Detail.Bits;
         _outgoing.Crc32C = IsProtected ? 0 : Crc32C.Of(payload);
         _outgoing.Payload = UnsafeByteOperations.UnsafeWrap(_buffer.AsMemory(0, payload.Length));
         _ = WriteAsync(_outgoingFrame);
     }
 
     /// <inheritdoc/>
-    public override Segment Receive(RunningOperation operation) => _inbox.Take(operation, _failure, PeerRank);
+    public override ReceivedSegment Receive(RunningOperation operation) => _inbox.Take(operation, _failure, this);
+
+    /// <inheritdoc/>
+    public override bool WaitForArrival(RunningOperation operation) => _inbox.WaitForArrival(operation);
+
+    /// <inheritdoc/>
+    public override void Release()
+    {
+        // The collector takes it back.
+    }
 
     /// <inheritdoc/>
     public override void Wake() => _inbox.Close();
@@ -100,6 +143,7 @@ internal sealed class GrpcTransport : PeerTransport
         _saidFarewell = true;
         _stream.Kill();
         _inbox.Close();
+        _left.TrySetResult();
     }
 
     private async Task FarewellAsync(PeerFrame frame)
@@ -166,6 +210,7 @@ internal sealed class GrpcTransport : PeerTransport
             var more = true;
             while (more && await _stream.Reader.MoveNext(CancellationToken.None))
             {
+                Interlocked.Exchange(ref _silentTicks, 0);
                 more = await AcceptAsync(_stream.Reader.Current);
             }
 
@@ -212,8 +257,15 @@ internal sealed class GrpcTransport : PeerTransport
                 return true;
             case PeerFrame.ContentOneofCase.Segment:
                 var segment = frame.Segment;
-                var header = new SegmentHeader(segment.Operation, segment.Tag, segment.Sequence, (long)segment.MessageByteCount);
-                await _inbox.PostAsync(new Segment(header, segment.Payload.Memory));
+                var header = new SegmentHeader(segment.Operation, segment.Tag, segment.Sequence, (long)segment.MessageByteCount, new OperationDetail(segment.Detail));
+                var posted = _inbox.PostAsync(new Segment(header, segment.Payload.Memory));
+                _isHolding = !posted.IsCompleted;
+                await posted;
+                Interlocked.Exchange(ref _silentTicks, 0);
+                _isHolding = false;
+                return true;
+            case PeerFrame.ContentOneofCase.Heartbeat:
+                _heartbeat = frame.Heartbeat;
                 return true;
             case PeerFrame.ContentOneofCase.Abort:
                 _saidFarewell = true;
@@ -222,6 +274,7 @@ internal sealed class GrpcTransport : PeerTransport
             case PeerFrame.ContentOneofCase.Leave:
                 _saidFarewell = true;
                 _inbox.Close();
+                _left.TrySetResult();
                 return false;
             default:
                 _failure.Report(FailureKind.Protocol, PeerRank, $"rank {PeerRank} sent a {frame.ContentCase} frame, which has no place after the handshake");
@@ -231,7 +284,9 @@ internal sealed class GrpcTransport : PeerTransport
 
     // What the sizes and the checksum say against a segment; whether it is the expected one is PeerLink's to say.
     private string? Refusal(Protos.Segment segment)
-        => segment.Operation is Operation.Unspecified or > Operation.Send
+        => !_carriesSegments
+            ? $"rank {PeerRank} sent a segment over the stream, and shared memory carries them"
+        : segment.Operation is Operation.Unspecified or > Operation.MonitoredBarrier
             ? $"rank {PeerRank} sent operation {(int)segment.Operation}, which does not exist"
         : segment.Payload.Length > MaxSegmentByteCount || segment.MessageByteCount > long.MaxValue
             ? $"rank {PeerRank} sent a segment of {segment.Payload.Length} bytes of a message of {segment.MessageByteCount}; a segment has at most {MaxSegmentByteCount}"

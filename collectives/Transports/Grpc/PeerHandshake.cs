@@ -9,7 +9,7 @@ using Grpc.Core;
 namespace Distributed.Collectives.Transports.Grpc;
 
 /// <summary>
-/// The first four frames between two ranks (peer.proto). Each side proves that it knows the job's secret by an HMAC over both hellos, which
+/// The first frames between two ranks (peer.proto). Each side proves that it knows the job's secret by an HMAC over both hellos, which
 /// hold a fresh nonce of either side, the job, the epoch and both ranks: a proof fits one connection, one direction, one role.
 /// The proofs come first; only a peer that has given one is told what does not match.
 /// </summary>
@@ -26,8 +26,9 @@ internal static class PeerHandshake
     private const string ListenerPurpose = "peer listener";
 
     /// <summary>The dialer's part.</summary>
+    /// <returns>The shared memory that the listener offers, if it does; <see cref="AnswerAsync"/> has to follow.</returns>
     /// <exception cref="RpcException">Either side refuses the other, or the connection ended.</exception>
-    public static async Task DialAsync(
+    public static async Task<MemoryOffer?> DialAsync(
         PeerIdentity self, int peer, IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, CancellationToken cancellationToken)
     {
         var hello = HelloOf(self, (uint)peer);
@@ -42,9 +43,14 @@ internal static class PeerHandshake
 
         var proof = new Proof { HmacSha256 = UnsafeByteOperations.UnsafeWrap(self.Secret.Prove(DialerPurpose, transcript)) };
         await writer.WriteAsync(new PeerFrame { Proof = proof }, cancellationToken);
-        await ReadAsync(reader, PeerFrame.ContentOneofCase.Welcome, cancellationToken);
+        var welcome = (await ReadAsync(reader, PeerFrame.ContentOneofCase.Welcome, cancellationToken)).Welcome;
         ThrowIfMismatch(self, answer);
+        return welcome.SharedMemory;
     }
+
+    /// <summary>The dialer's answer to an offer of shared memory.</summary>
+    public static Task AnswerAsync(IAsyncStreamWriter<PeerFrame> writer, bool isMapped, CancellationToken cancellationToken)
+        => writer.WriteAsync(new PeerFrame { Mapped = new Mapped { IsMapped = isMapped } }, cancellationToken);
 
     /// <summary>The listener's part, up to the welcome.</summary>
     /// <returns>The rank that dials, which has proved itself and belongs to this world.</returns>
@@ -70,9 +76,14 @@ internal static class PeerHandshake
             : throw Refusal(StatusCode.FailedPrecondition, $"rank {hello.SourceRank} dials rank {self.Rank}, and the higher rank dials the lower one");
     }
 
-    /// <summary>The listener's last word.</summary>
-    public static Task WelcomeAsync(IAsyncStreamWriter<PeerFrame> writer, CancellationToken cancellationToken)
-        => writer.WriteAsync(new PeerFrame { Welcome = new Welcome() }, cancellationToken);
+    /// <summary>The listener's last word, with an offer of shared memory where it has made some.</summary>
+    /// <returns>Whether the dialer has mapped what was offered.</returns>
+    public static async Task<bool> WelcomeAsync(
+        IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, MemoryOffer? offer, CancellationToken cancellationToken)
+    {
+        await writer.WriteAsync(new PeerFrame { Welcome = new Welcome { SharedMemory = offer } }, cancellationToken);
+        return offer is not null && (await ReadAsync(reader, PeerFrame.ContentOneofCase.Mapped, cancellationToken)).Mapped.IsMapped;
+    }
 
     /// <summary>A refusal, in words for the other side.</summary>
     public static RpcException Refusal(StatusCode code, string reason) => new(new Status(code, reason));

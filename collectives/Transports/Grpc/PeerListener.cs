@@ -1,6 +1,7 @@
 using System.Net;
 using System.Security.Cryptography.X509Certificates;
 using Distributed.Collectives.Hosting;
+using Distributed.Collectives.Transports.SharedMemory;
 using Distributed.Protos;
 using Grpc.Core;
 using Microsoft.AspNetCore.Hosting;
@@ -16,17 +17,22 @@ internal sealed class PeerListener : IAsyncDisposable
     private readonly PeerIdentity _self;
     private readonly GroupFailure _failure;
     private readonly Func<int, CancellationToken, Task<byte[]>> _certificateHashOf;
-    private readonly TaskCompletionSource<GrpcTransport>[] _accepted; // [rank - own rank - 1]
+    private readonly TransportChoice _choice;
+    private readonly string _directory;
+    private readonly TaskCompletionSource<PeerTransport>[] _accepted; // [rank - own rank - 1]
     private readonly bool[] _isTaken;
     private GrpcHost? _host;
 
-    private PeerListener(PeerIdentity self, GroupFailure failure, Func<int, CancellationToken, Task<byte[]>> certificateHashOf)
+    private PeerListener(
+        PeerIdentity self, GroupFailure failure, TransportChoice choice, string directory, Func<int, CancellationToken, Task<byte[]>> certificateHashOf)
     {
         _self = self;
         _failure = failure;
+        _choice = choice;
+        _directory = directory;
         _certificateHashOf = certificateHashOf;
         var higherRankCount = self.WorldSize - self.Rank - 1;
-        _accepted = [.. Enumerable.Range(0, higherRankCount).Select(_ => new TaskCompletionSource<GrpcTransport>(TaskCreationOptions.RunContinuationsAsynchronously))];
+        _accepted = [.. Enumerable.Range(0, higherRankCount).Select(_ => new TaskCompletionSource<PeerTransport>(TaskCreationOptions.RunContinuationsAsynchronously))];
         _isTaken = new bool[higherRankCount];
     }
 
@@ -36,7 +42,8 @@ internal sealed class PeerListener : IAsyncDisposable
     /// <summary>Starts to listen.</summary>
     /// <param name="self">This rank.</param>
     /// <param name="failure">Of this rank's group.</param>
-    /// <param name="unixSocketPath">Where the ranks of this host connect.</param>
+    /// <param name="choice">What connects the ranks of this host.</param>
+    /// <param name="unixSocketPath">Where the ranks of this host connect, in the job's directory.</param>
     /// <param name="tcpAddress">Where the ranks of other hosts connect, if there are any.</param>
     /// <param name="certificate">This rank's certificate, for <paramref name="tcpAddress"/>.</param>
     /// <param name="certificateHashOf">Gives the SHA-256 of a rank's certificate, as that rank has published it.</param>
@@ -45,13 +52,14 @@ internal sealed class PeerListener : IAsyncDisposable
     public static async Task<PeerListener> StartAsync(
         PeerIdentity self,
         GroupFailure failure,
+        TransportChoice choice,
         string unixSocketPath,
         IPAddress? tcpAddress,
         X509Certificate2? certificate,
         Func<int, CancellationToken, Task<byte[]>> certificateHashOf,
         CancellationToken cancellationToken)
     {
-        var listener = new PeerListener(self, failure, certificateHashOf);
+        var listener = new PeerListener(self, failure, choice, Path.GetDirectoryName(unixSocketPath)!, certificateHashOf); // a file has a directory
         listener._host = await GrpcHost.StartAsync(
             new PeerService(listener), PeerChannel.MaxMessageByteCount, options => Listen(options, self, unixSocketPath, tcpAddress, certificate), cancellationToken);
         listener.Port = listener._host.Addresses.Select(address => BindingAddress.Parse(address)).FirstOrDefault(address => !address.IsUnixPipe)?.Port ?? 0;
@@ -59,16 +67,16 @@ internal sealed class PeerListener : IAsyncDisposable
     }
 
     /// <summary>The connection of a higher rank, once it has dialled and proved itself.</summary>
-    public Task<GrpcTransport> AcceptAsync(int peer) => _accepted[peer - _self.Rank - 1].Task;
+    public Task<PeerTransport> AcceptAsync(int peer) => _accepted[peer - _self.Rank - 1].Task;
 
     /// <summary>Serves one call: the handshake, and then the stream until it ends.</summary>
     public async Task ServeAsync(IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, ServerCallContext context)
     {
-        var (peer, isProtected) = await HandshakeAsync(reader, writer, context);
+        var (peer, isProtected, region) = await HandshakeAsync(reader, writer, context);
         var killed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var stream = new PeerStream(reader, writer, Complete: () => Task.CompletedTask, Kill: () => killed.TrySetResult());
-        var transport = new GrpcTransport(peer, stream, isProtected, _failure);
-        _accepted[peer - _self.Rank - 1].SetResult(transport);
+        var transport = new GrpcTransport(peer, stream, isProtected, carriesSegments: region is null, _failure);
+        _accepted[peer - _self.Rank - 1].SetResult(region is null ? transport : new SharedMemoryTransport(transport, region, isLower: true, _failure));
 
         if (await Task.WhenAny(transport.Ended, killed.Task) == killed.Task && !transport.Ended.IsCompleted)
         {
@@ -87,7 +95,7 @@ internal sealed class PeerListener : IAsyncDisposable
         options.Limits.Http2.MaxStreamsPerConnection = 16;
         options.Limits.Http2.InitialStreamWindowSize = PeerChannel.WindowByteCount;
         options.Limits.Http2.InitialConnectionWindowSize = PeerChannel.WindowByteCount;
-        options.ListenUnixSocket(unixSocketPath, listen => listen.Protocols = HttpProtocols.Http2);
+        options.ListenForOwner(unixSocketPath);
         if (tcpAddress is not null)
         {
             options.Limits.Http2.KeepAlivePingDelay = PeerChannel.PingDelay;
@@ -106,7 +114,7 @@ internal sealed class PeerListener : IAsyncDisposable
         }
     }
 
-    private async Task<(int Peer, bool IsProtected)> HandshakeAsync(
+    private async Task<(int Peer, bool IsProtected, SharedMemoryRegion? Region)> HandshakeAsync(
         IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, ServerCallContext context)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
@@ -129,13 +137,23 @@ internal sealed class PeerListener : IAsyncDisposable
                 throw PeerHandshake.Refusal(StatusCode.AlreadyExists, $"rank {peer} is connected to rank {_self.Rank} already; two processes claim its number");
             }
 
-            await PeerHandshake.WelcomeAsync(writer, limit.Token);
-            return (peer, http.Request.IsHttps);
+            return (peer, http.Request.IsHttps, await WelcomeAsync(peer, isLocal: !http.Request.IsHttps, reader, writer, limit.Token));
         }
         catch (OperationCanceledException) when (!context.CancellationToken.IsCancellationRequested)
         {
             throw PeerHandshake.Refusal(StatusCode.DeadlineExceeded, $"the handshake was not done within {PeerHandshake.Limit.TotalSeconds} s");
         }
+    }
+
+    // Returns the memory that the two share from now on, if they do.
+    private async Task<SharedMemoryRegion?> WelcomeAsync(
+        int peer, bool isLocal, IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, CancellationToken cancellationToken)
+    {
+        using var offer = isLocal && _choice != TransportChoice.Grpc ? SharedMemoryRegion.TryCreate(_directory) : null;
+        var isMapped = await PeerHandshake.WelcomeAsync(reader, writer, offer?.Message, cancellationToken);
+        return isMapped ? offer!.Region // it was offered
+            : !isLocal || _choice != TransportChoice.SharedMemory ? null
+            : throw PeerHandshake.Refusal(StatusCode.FailedPrecondition, SharedMemoryRegion.Missing(_self.Rank, peer));
     }
 }
 

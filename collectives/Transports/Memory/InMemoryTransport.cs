@@ -7,6 +7,9 @@ internal sealed class InMemoryTransport(int peerRank, GroupFailure failure) : Pe
     private InMemoryTransport? _peer;
     private volatile bool _hasLeft;
 
+    /// <inheritdoc/>
+    public override string Name => "in-memory";
+
     private InMemoryTransport Peer => _peer!; // set by Connect, before either end is used
 
     /// <summary>Makes the two ends of a connection.</summary>
@@ -35,7 +38,16 @@ internal sealed class InMemoryTransport(int peerRank, GroupFailure failure) : Pe
     }
 
     /// <inheritdoc/>
-    public override Segment Receive(RunningOperation operation) => _inbox.Take(operation, failure, PeerRank);
+    public override ReceivedSegment Receive(RunningOperation operation) => _inbox.Take(operation, failure, this);
+
+    /// <inheritdoc/>
+    public override bool WaitForArrival(RunningOperation operation) => _inbox.WaitForArrival(operation);
+
+    /// <inheritdoc/>
+    public override void Release()
+    {
+        // The collector takes it back.
+    }
 
     /// <inheritdoc/>
     public override void Wake() => _inbox.Close();

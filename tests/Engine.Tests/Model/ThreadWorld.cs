@@ -86,6 +86,26 @@ internal sealed class ThreadWorld(int size) : IDisposable
 
         public override void Barrier(CollectiveOptions options = default) => Meet();
 
+        public override void AllReduce(Span<byte> values, DataType type, ReduceOperation operation, CollectiveOptions options = default)
+            => throw new NotSupportedException();
+
+        public override void Reduce(Span<byte> values, DataType type, ReduceOperation operation, int root, CollectiveOptions options = default)
+            => throw new NotSupportedException();
+
+        public override void ReduceScatter(
+            ReadOnlySpan<byte> all, Span<byte> part, DataType type, ReduceOperation operation, CollectiveOptions options = default)
+            => throw new NotSupportedException();
+
+        public override void Scatter(ReadOnlySpan<byte> all, Span<byte> part, int root, CollectiveOptions options = default)
+            => throw new NotSupportedException();
+
+        public override void AllToAll(ReadOnlySpan<byte> sent, Span<byte> received, CollectiveOptions options = default)
+            => throw new NotSupportedException();
+
+        public override void MonitoredBarrier(CollectiveOptions options = default) => throw new NotSupportedException();
+
+        public override ProcessGroup? Subgroup(params ReadOnlySpan<int> ranks) => throw new NotSupportedException();
+
         public override void Send(ReadOnlySpan<byte> values, int peer, CollectiveOptions options = default) => throw new NotSupportedException();
 
         public override void Receive(Span<byte> values, int peer, CollectiveOptions options = default) => throw new NotSupportedException();

@@ -1,0 +1,97 @@
+using System.Diagnostics;
+using System.Globalization;
+using Distributed.Collectives.Transports.Grpc;
+using Distributed.Protos;
+
+namespace Distributed.Collectives;
+
+/// <summary>
+/// Tells every peer twice a second where this rank is, and ends the group when a peer has said nothing for too long: its process is stopped,
+/// or the way between the two is cut. A rank that computes for minutes keeps saying so and is left alone.
+/// </summary>
+/// <remarks>
+/// The kernel answers for a stopped process, so neither TCP nor HTTP/2 pings find it. Silence is counted in this thread's own steps: a
+/// process that was stopped itself, and so heard nothing, does not take its peers for silent.
+/// </remarks>
+internal sealed class PeerPulse : IDisposable
+{
+    /// <summary>The limit unless another is asked for.</summary>
+    public static readonly TimeSpan DefaultSilenceLimit = TimeSpan.FromSeconds(5);
+
+    private static readonly TimeSpan LongestInterval = TimeSpan.FromMilliseconds(500);
+
+    private readonly IReadOnlyList<GrpcTransport> _streams;
+    private readonly RunningOperation _operation;
+    private readonly GroupFailure _failure;
+    private readonly TimeSpan _limit;
+    private readonly TimeSpan _interval;
+    private readonly ManualResetEventSlim _isOver = new();
+    private readonly Thread _thread;
+
+    /// <param name="streams">To every peer.</param>
+    /// <param name="operation">What this rank says.</param>
+    /// <param name="failure">Where silence is reported.</param>
+    /// <param name="limit">How long a peer may be silent.</param>
+    public PeerPulse(IReadOnlyList<GrpcTransport> streams, RunningOperation operation, GroupFailure failure, TimeSpan limit)
+    {
+        _streams = streams;
+        _operation = operation;
+        _failure = failure;
+        _limit = limit;
+        _interval = limit / 8 < LongestInterval ? limit / 8 : LongestInterval;
+        _thread = new Thread(Run) { IsBackground = true, Name = $"pulse of rank {operation.Rank}" };
+        _thread.Start();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _isOver.Set();
+        _thread.Join();
+        _isOver.Dispose();
+    }
+
+    private void Run()
+    {
+        var last = Stopwatch.GetTimestamp();
+        while (!_isOver.Wait(_interval) && _failure.First is null)
+        {
+            var now = Stopwatch.GetTimestamp();
+            var step = Stopwatch.GetElapsedTime(last, now);
+            last = now;
+            if (step > 2 * _interval)
+            {
+                step = 2 * _interval;
+            }
+
+            var heartbeat = _operation.ToHeartbeat();
+            foreach (var stream in _streams)
+            {
+                stream.TrySendHeartbeat(heartbeat);
+                if (stream.AddSilence(step) is var silence && silence > _limit)
+                {
+                    Report(stream, silence);
+                }
+            }
+        }
+    }
+
+    private void Report(GrpcTransport stream, TimeSpan silence) => _failure.Report(
+        FailureKind.Timeout,
+        stream.PeerRank,
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"rank {stream.PeerRank} has said nothing for {silence.TotalSeconds:0.0} s (limit {_limit.TotalSeconds:0.###} s); its process is stopped, or the way to it is cut{stream.LastPhase}"));
+}
+
+/// <summary>What a heartbeat says, in words.</summary>
+internal static class Phase
+{
+    /// <summary>"; it was last in AllReduce (tag 7), for 3.2 s", or "" where nothing was heard.</summary>
+    public static string Describe(Heartbeat? heartbeat)
+        => heartbeat is null ? ""
+            : heartbeat.OperationCount == 0 ? "; it was last heard of before its first operation"
+            : string.Create(
+                CultureInfo.InvariantCulture,
+                $"; it was last heard of {(heartbeat.IsRunning ? "in" : "after")} {heartbeat.Operation} (tag {heartbeat.Tag}, operation {heartbeat.OperationCount}), {(heartbeat.IsRunning ? "begun" : "ended")} {heartbeat.ElapsedMilliseconds / 1000.0:0.0} s before");
+}

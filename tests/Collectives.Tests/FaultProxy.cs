@@ -1,0 +1,157 @@
+using System.Net.Sockets;
+
+namespace Distributed.Collectives.Tests;
+
+/// <summary>What a <see cref="FaultProxy"/> does to the bytes of one connection, from the moment it is armed.</summary>
+internal enum WireFault
+{
+    /// <summary>Every piece waits 2 ms.</summary>
+    Delay,
+
+    /// <summary>A mebibyte a second.</summary>
+    Rate,
+
+    /// <summary>Nothing passes for a third of the silence limit, once.</summary>
+    Stall,
+
+    /// <summary>Nothing passes one way from a byte on, and the other way everything.</summary>
+    Mute,
+
+    /// <summary>The connection is closed at a byte.</summary>
+    Truncate,
+
+    /// <summary>One bit of one byte is turned over.</summary>
+    Flip,
+}
+
+/// <summary>
+/// Stands between the ranks that dial a socket and the rank that listens there, and harms what passes, as a seed says. Until it is armed it
+/// passes everything, so that the ranks join undisturbed.
+/// </summary>
+internal sealed class FaultProxy : IAsyncDisposable
+{
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Socket _listener;
+    private readonly string _target;
+    private readonly Task _accepting;
+    private readonly TimeSpan _silenceLimit;
+    private readonly Random _random;
+    private readonly bool _upwards;
+    private readonly long _position;
+    private volatile bool _isArmed;
+    private int _hasStalled;
+
+    private FaultProxy(string path, string target, int seed, TimeSpan silenceLimit)
+    {
+        _random = new Random(seed);
+        Fault = (WireFault)_random.Next(6);
+        _upwards = _random.Next(2) == 0;
+        _position = _random.NextInt64(60_000);
+        (_target, _silenceLimit) = (target, silenceLimit);
+        _listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        _listener.Bind(new UnixDomainSocketEndPoint(path));
+        _listener.Listen();
+        _accepting = AcceptAsync();
+    }
+
+    public WireFault Fault { get; }
+
+    /// <summary>Takes the place of the socket that a rank listens on, once it does; the socket itself is moved aside.</summary>
+    public static async Task<FaultProxy> PlaceAsync(string path, int seed, TimeSpan silenceLimit)
+    {
+        for (var i = 0; i < 2000 && !File.Exists(path); i++)
+        {
+            await Task.Delay(10);
+        }
+
+        File.Move(path, path + ".real");
+        return new FaultProxy(path, path + ".real", seed, silenceLimit);
+    }
+
+    public void Arm() => _isArmed = true;
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        _listener.Dispose();
+        await _accepting.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        File.Delete(_target);
+    }
+
+    public override string ToString() => $"{Fault} {(_upwards ? "to the dialer" : "to the listener")} at byte {_position}";
+
+    private async Task AcceptAsync()
+    {
+        List<Task> connections = [];
+        try
+        {
+            while (true)
+            {
+                var dialer = await _listener.AcceptAsync(_stop.Token);
+                var target = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+                await target.ConnectAsync(new UnixDomainSocketEndPoint(_target), _stop.Token);
+                connections.Add(PassAsync(dialer, target, harms: !_upwards));
+                connections.Add(PassAsync(target, dialer, harms: _upwards));
+            }
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or SocketException or ObjectDisposedException)
+        {
+            await Task.WhenAll(connections);
+        }
+    }
+
+    private async Task PassAsync(Socket from, Socket to, bool harms)
+    {
+        var buffer = new byte[16 << 10];
+        var passed = 0L; // since it was armed
+        try
+        {
+            while (await from.ReceiveAsync(buffer, _stop.Token) is > 0 and var count)
+            {
+                var piece = buffer.AsMemory(0, count);
+                if (_isArmed)
+                {
+                    piece = await HarmAsync(piece, passed, harms);
+                    passed += count;
+                }
+
+                await to.SendAsync(piece, _stop.Token);
+                if (piece.Length < count && Fault == WireFault.Truncate)
+                {
+                    break;
+                }
+            }
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or SocketException or ObjectDisposedException)
+        {
+            // One end is gone; so is the other, below.
+        }
+
+        from.Dispose();
+        to.Dispose();
+    }
+
+    // Returns what of the piece passes.
+    private async Task<Memory<byte>> HarmAsync(Memory<byte> piece, long passed, bool harms)
+    {
+        switch (Fault)
+        {
+            case WireFault.Delay:
+                await Task.Delay(2, _stop.Token);
+                return piece;
+            case WireFault.Rate:
+                await Task.Delay(TimeSpan.FromSeconds(piece.Length / (double)(1 << 20)), _stop.Token);
+                return piece;
+            case WireFault.Stall when harms && Interlocked.Exchange(ref _hasStalled, 1) == 0:
+                await Task.Delay(_silenceLimit / 3, _stop.Token);
+                return piece;
+            case WireFault.Mute or WireFault.Truncate when harms:
+                return piece[..(int)Math.Clamp(_position - passed, 0, piece.Length)];
+            case WireFault.Flip when harms && _position >= passed && _position < passed + piece.Length:
+                piece.Span[(int)(_position - passed)] ^= (byte)(1 << (int)(_position % 8));
+                return piece;
+            default:
+                return piece;
+        }
+    }
+}
