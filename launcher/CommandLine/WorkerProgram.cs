@@ -11,6 +11,10 @@ internal sealed record WorkerProgram(string Title, string Path, IReadOnlyList<st
 {
     private const string LocalRankMacro = "${local_rank}";
 
+    /// <summary>Whether its ranks are told the job's secret over stdin, by which they find each other in the job's store.</summary>
+    public bool TakesEnvelope { get; } = IsBundled
+        || EnvelopeRequest.IsMadeBy(Arguments is ["exec", var assembly, ..] && assembly.EndsWith(".dll", StringComparison.Ordinal) ? assembly : Path);
+
     /// <summary>The arguments of one rank: <c>${local_rank}</c> in them becomes its number.</summary>
     public IReadOnlyList<string> ArgumentsOf(int localRank)
         => [.. Arguments.Select(argument => argument.Replace(

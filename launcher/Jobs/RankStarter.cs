@@ -31,7 +31,7 @@ internal sealed class RankStarter
         _host = host;
 
         // Cryptography is the slowest part of the framework to load; it is not waited for before the first rank.
-        _identity = options.Program.IsBundled ? Task.Run(JobIdentity.Create) : null;
+        _identity = options.Program.TakesEnvelope ? Task.Run(JobIdentity.Create) : null;
         StorePath = Path.Combine(job.Path, "store.sock");
     }
 
@@ -39,7 +39,7 @@ internal sealed class RankStarter
     public string StorePath { get; }
 
     /// <summary>Whether there is anything to meet for: the store serves those who know the job's secret.</summary>
-    public bool NeedsStore => _options.Program.IsBundled && WorldSize > 1;
+    public bool NeedsStore => _options.Program.TakesEnvelope && WorldSize > 1;
 
     private int WorldSize => _options.LocalWorldSize;
 
@@ -66,7 +66,7 @@ internal sealed class RankStarter
     /// <exception cref="StartException">It cannot be started.</exception>
     public Worker Start(int rank, int masterPort, ErrorFiles errorFiles)
     {
-        var isBundled = _options.Program.IsBundled;
+        var takesEnvelope = _options.Program.TakesEnvelope;
         var environment = new RankEnvironment
         {
             Rank = rank,
@@ -82,11 +82,11 @@ internal sealed class RankStarter
             ErrorFile = errorFiles.Of(rank),
             StoreAddress = NeedsStore ? $"unix:{StorePath}" : null,
             RuntimeDirectory = _job.Path,
-            HasEnvelope = isBundled,
+            HasEnvelope = takesEnvelope,
         };
-        var takesInput = isBundled && rank == 0;
+        var takesInput = takesEnvelope && rank == 0;
         var envelope = _identity?.Result.ToEnvelope(rank, userInputIsTerminal: takesInput && StandardInput.IsTerminal);
-        var command = Command(rank, _environment.Of(environment), isBundled ? ChildInput.Pipe : ChildInput.Inherited);
+        var command = Command(rank, _environment.Of(environment), takesEnvelope ? ChildInput.Pipe : ChildInput.Inherited);
         var worker = new Worker(rank, command, _guardian, _console, OutputOf(rank), envelope);
         worker.ConnectInput(takesInput ? StandardInput.Open() : null);
         return worker;
