@@ -29,6 +29,7 @@ internal static class OptionCatalog
     public const string Threads = "threads";
     public const string SkipChecksums = "skip-checksums";
     public const string Transport = "transport";
+    public const string Trace = "trace";
     public const string Bos = "bos";
 
     /// <summary>The options that say what to run. Where the command line has any of them, those of a config file do not count.</summary>
@@ -99,6 +100,7 @@ internal static class OptionCatalog
         ConfigFile,
         new(Threads, "N", "Compute threads of each rank. Default: OMP_NUM_THREADS, else this rank's share of the cores."),
         new(Transport, "auto|shm|grpc", "Between ranks of one host: shared memory, or gRPC over Unix sockets. Default: DISTRUN_TRANSPORT, else auto."),
+        new(Trace, "FILE", "Write each rank's collectives to FILE, its number before the extension, in Chrome's trace format.") { IsPath = true },
         new(SkipChecksums, null, "Do not verify the checkpoint's checksums while loading."),
     ];
 }
