@@ -41,7 +41,7 @@ internal sealed unsafe class BenchModel : IDisposable
     public byte* Data => _memory.Data;
 
     /// <summary>The next part of the memory as a tensor of this name.</summary>
-    public MappedTensor Tensor(string name)
+    public StoredTensor Tensor(string name)
     {
         var (dimension, keyValue) = (Config.Dimension, Config.KeyValueHeadCount * Config.HeadDimension);
         ImmutableArray<long> shape = name.Split('.')[^2] switch
@@ -55,7 +55,7 @@ internal sealed unsafe class BenchModel : IDisposable
         };
         var tensor = new MappedTensor(name, _type, shape, (nint)(_memory.Data + _used));
         _used += shape.Aggregate(1L, (product, extent) => product * extent) * _elementSize;
-        return tensor;
+        return new StoredTensor(name, _type, shape, TensorSplit.Replicated, [tensor]);
     }
 
     public void Dispose() => _memory.Dispose();

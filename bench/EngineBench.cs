@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Distributed.Collectives;
-using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Kernels;
 using Distributed.Engine.Model;
 using Distributed.Engine.Parallel;
@@ -28,7 +27,6 @@ internal static unsafe class EngineBench
         using var group = new SingleProcessGroup();
         using var model = LlamaModel.Create(
             weights.Config,
-            EmbeddingLayout.Whole,
             weights.Tensor,
             group,
             new LlamaModelOptions

@@ -1,8 +1,11 @@
+using System.Collections.Immutable;
 using System.Text.Json;
 
 namespace Distributed.Engine.Checkpoints;
 
-/// <summary>The values of params.json, each taken once with its range; what is not taken is refused at the end.</summary>
+/// <summary>
+/// The values of params.json or config.json, each taken once with its range; what is not taken is refused at the end.
+/// </summary>
 internal sealed class JsonNumbers
 {
     private readonly string _path;
@@ -43,6 +46,35 @@ internal sealed class JsonNumbers
         => !_values.Remove(key, out var value) ? null
             : value.ValueKind is JsonValueKind.True or JsonValueKind.False ? value.GetBoolean()
             : throw Error($"has {key} {Shown(value)}, which must be true or false");
+
+    public string? Text(string key)
+        => !_values.Remove(key, out var value) ? null
+            : value.ValueKind == JsonValueKind.String ? value.GetString()
+            : throw Error($"has {key} {Shown(value)}, which must be a text");
+
+    public IReadOnlyList<string>? Texts(string key)
+        => !_values.Remove(key, out var value) ? null
+            : value.ValueKind == JsonValueKind.Array && value.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String)
+                ? [.. value.EnumerateArray().Select(item => item.GetString()!)] // not null: a string
+            : throw Error($"has {key} {Shown(value)}, which must be a list of texts");
+
+    /// <summary>One integer or a list of them; empty where there is neither.</summary>
+    public ImmutableArray<int> Integers(string key, int least, int most)
+    {
+        if (!_values.Remove(key, out var value))
+        {
+            return [];
+        }
+
+        IEnumerable<JsonElement> items = value.ValueKind == JsonValueKind.Array ? value.EnumerateArray() : [value];
+        return [.. items.Select(item => item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out var number) && number >= least && number <= most
+            ? number
+            : throw Error($"has {key} {Shown(value)}, which must be integers from {least} to {most}"))];
+    }
+
+    /// <summary>An object in the file, whose values are taken in the same manner.</summary>
+    public JsonNumbers? Object(string key)
+        => !_values.Remove(key, out var value) ? null : new JsonNumbers(value, $"{_path}, {key},");
 
     public void Ignore(string key) => _values.Remove(key);
 

@@ -41,28 +41,8 @@ internal sealed record LlamaParameters
     /// </exception>
     public static LlamaParameters Read(string path)
     {
-        byte[] json;
-        try
-        {
-            var file = new FileInfo(path);
-            if (!file.Exists)
-            {
-                throw new CheckpointException($"{path} does not exist; a checkpoint folder has it beside consolidated.00.pth.");
-            }
-
-            if (file.Length > MaxByteCount)
-            {
-                throw new CheckpointException($"{path} has {file.Length} bytes; a params.json has fewer than {MaxByteCount}.");
-            }
-
-            json = File.ReadAllBytes(path);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            throw new CheckpointException($"{path} cannot be read: {error.Message}", error);
-        }
-
-        return Parse(json, path);
+        using var document = CheckpointJson.Parse(path, MaxByteCount);
+        return Parse(new JsonNumbers(document.RootElement, path));
     }
 
     /// <summary>Reads the text of a params.json.</summary>
@@ -70,11 +50,9 @@ internal sealed record LlamaParameters
     /// <param name="path">Names the file in errors.</param>
     public static LlamaParameters Parse(ReadOnlySpan<byte> json, string path)
     {
-        json = json.StartsWith("\uFEFF"u8) ? json[3..] : json;
         try
         {
-            using var document = JsonDocument.Parse(
-                json.ToArray(), new JsonDocumentOptions { MaxDepth = 32, AllowDuplicateProperties = false });
+            using var document = CheckpointJson.Parse(json);
             return Parse(new JsonNumbers(document.RootElement, path));
         }
         catch (JsonException error)

@@ -31,7 +31,7 @@ internal readonly record struct LlamaTensor(string Name, ImmutableArray<long> Sh
 }
 
 /// <summary>
-/// Meta's tensor names, shapes and splits (meta-llama/llama, llama/model.py; meta-llama/llama3 for
+/// Tensor names, shapes and splits as Meta has them, and names in the same manner for what only other models of the family have (meta-llama/llama, llama/model.py; meta-llama/llama3 for
 /// <see cref="EmbeddingLayout.SplitByVocabulary"/>).
 /// </summary>
 internal static class LlamaTensors
@@ -43,7 +43,7 @@ internal static class LlamaTensors
     public static IEnumerable<LlamaTensor> Of(LlamaConfig config, EmbeddingLayout layout)
     {
         long dimension = config.Dimension, hidden = config.HiddenDimension, vocabulary = config.VocabularySize;
-        var keyValue = (long)config.KeyValueHeadCount * config.HeadDimension;
+        long query = config.QueryDimension, keyValue = (long)config.KeyValueHeadCount * config.HeadDimension;
         yield return new(Embedding, [vocabulary, dimension], layout switch
         {
             EmbeddingLayout.SplitByDimension => TensorSplit.Columns,
@@ -54,10 +54,23 @@ internal static class LlamaTensors
         for (var layer = 0; layer < config.LayerCount; layer++)
         {
             yield return new($"layers.{layer}.attention_norm.weight", [dimension], TensorSplit.Replicated);
-            yield return new($"layers.{layer}.attention.wq.weight", [dimension, dimension], TensorSplit.Rows);
+            yield return new($"layers.{layer}.attention.wq.weight", [query, dimension], TensorSplit.Rows);
             yield return new($"layers.{layer}.attention.wk.weight", [keyValue, dimension], TensorSplit.Rows);
             yield return new($"layers.{layer}.attention.wv.weight", [keyValue, dimension], TensorSplit.Rows);
-            yield return new($"layers.{layer}.attention.wo.weight", [dimension, dimension], TensorSplit.Columns);
+            yield return new($"layers.{layer}.attention.wo.weight", [dimension, query], TensorSplit.Columns);
+            if (config.HasQueryKeyValueBias)
+            {
+                yield return new($"layers.{layer}.attention.wq.bias", [query], TensorSplit.Rows);
+                yield return new($"layers.{layer}.attention.wk.bias", [keyValue], TensorSplit.Rows);
+                yield return new($"layers.{layer}.attention.wv.bias", [keyValue], TensorSplit.Rows);
+            }
+
+            if (config.HasQueryKeyNorm)
+            {
+                yield return new($"layers.{layer}.attention.q_norm.weight", [config.HeadDimension], TensorSplit.Replicated);
+                yield return new($"layers.{layer}.attention.k_norm.weight", [config.HeadDimension], TensorSplit.Replicated);
+            }
+
             yield return new($"layers.{layer}.ffn_norm.weight", [dimension], TensorSplit.Replicated);
             yield return new($"layers.{layer}.feed_forward.w1.weight", [hidden, dimension], TensorSplit.Rows);
             yield return new($"layers.{layer}.feed_forward.w3.weight", [hidden, dimension], TensorSplit.Rows);

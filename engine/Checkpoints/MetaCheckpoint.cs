@@ -3,11 +3,9 @@ using System.Globalization;
 namespace Distributed.Engine.Checkpoints;
 
 /// <summary>
-/// A checkpoint in Meta's layout: <c>params.json</c> and <c>consolidated.00.pth</c>, <c>.01.pth</c>, one for each rank of the model. What
-/// <see cref="Open"/> returns has been proved consistent: the config, the set of shards, every tensor's name, shape, type and place in
-/// its file.
+/// A checkpoint in Meta's layout: <c>params.json</c> and <c>consolidated.00.pth</c>, <c>.01.pth</c>, each with its part of every tensor.
 /// </summary>
-public sealed class MetaCheckpoint : IDisposable
+public sealed class MetaCheckpoint : CheckpointSource
 {
     private readonly ShardFile[] _files;
     private readonly ShardIndex[] _shards;
@@ -20,11 +18,14 @@ public sealed class MetaCheckpoint : IDisposable
         EmbeddingLayout = layout;
     }
 
-    /// <summary>The shape of the model.</summary>
-    public LlamaConfig Config { get; }
+    /// <inheritdoc/>
+    public override LlamaConfig Config { get; }
 
-    /// <summary>The number of files, and of ranks that can load them.</summary>
-    public int ShardCount => _shards.Length;
+    /// <summary>The number of files.</summary>
+    public override int ShardCount => _shards.Length;
+
+    /// <inheritdoc/>
+    public override long ByteCount => _shards.Sum(shard => shard.ByteCount);
 
     /// <summary>How the shards divide the embedding.</summary>
     public EmbeddingLayout EmbeddingLayout { get; }
@@ -62,24 +63,67 @@ public sealed class MetaCheckpoint : IDisposable
         }
     }
 
-    /// <summary>Fails where the model cannot be loaded by so many ranks, with the reference's sentence and the next step.</summary>
-    /// <exception cref="CheckpointException"><paramref name="worldSize"/> is not <see cref="ShardCount"/>.</exception>
-    public void RequireWorldSize(int worldSize)
+    /// <summary>Maps the file of one shard; the caller disposes it, before or after this.</summary>
+    /// <param name="shard">0 to <see cref="ShardCount"/> - 1.</param>
+    /// <exception cref="CheckpointException">The file changed since <see cref="Open"/>, or cannot be mapped.</exception>
+    public MappedShard MapShard(int shard) => new(_files[shard], _shards[shard]);
+
+    /// <inheritdoc/>
+    public override MappedCheckpoint Map()
     {
-        if (worldSize != ShardCount)
+        var mapped = new List<MappedShard>(ShardCount);
+        try
         {
-            var ranks = ShardCount == 1 ? "1 rank" : $"{ShardCount} ranks";
-            throw new CheckpointException(
-                $"Loading a checkpoint for MP={ShardCount} but world size is {worldSize}; start {ranks}: --nproc-per-node {ShardCount}.");
+            mapped.AddRange(Enumerable.Range(0, ShardCount).Select(MapShard));
+            return new MappedCheckpoint(
+                mapped, LlamaTensors.Of(Config, EmbeddingLayout).Where(tensor => mapped[0].Contains(tensor.Name)).Select(Join));
+        }
+        catch
+        {
+            mapped.ForEach(shard => shard.Dispose());
+            throw;
+        }
+
+        StoredTensor Join(LlamaTensor tensor)
+        {
+            var parts = mapped.Select(shard => shard[tensor.Name]);
+            return new StoredTensor(
+                tensor.Name,
+                mapped[0][tensor.Name].Type,
+                tensor.Shape,
+                tensor.Split,
+                [.. tensor.Split == TensorSplit.Replicated ? parts.Take(1) : parts]);
         }
     }
 
-    /// <summary>Maps the file of a shard; the caller disposes it, before or after this.</summary>
-    /// <param name="shard">0 to <see cref="ShardCount"/> - 1: the rank that loads it.</param>
-    /// <exception cref="CheckpointException">The file changed since <see cref="Open"/>, or cannot be mapped.</exception>
-    public MappedShard Map(int shard) => new(_files[shard], _shards[shard]);
+    /// <inheritdoc/>
+    public override void VerifyChecksums(int part, int partCount, int threadCount, CancellationToken cancellationToken)
+    {
+        long before = 0;
+        for (var number = 0; number < ShardCount; number++)
+        {
+            // A storage belongs to the part that its first byte lies in: with as many parts as shards, each part is one file.
+            var start = before;
+            ZipMember[] storages =
+            [
+                .. _shards[number].Storages.Where(storage =>
+                {
+                    var first = start;
+                    start += storage.ByteCount;
+                    return (Int128)first * partCount / ByteCount == part;
+                }),
+            ];
+            before += _shards[number].ByteCount;
+            if (storages.Length > 0)
+            {
+                using var shard = MapShard(number);
+                shard.VerifyChecksums(storages, threadCount, progress: null, cancellationToken);
+            }
+        }
+    }
 
-    public void Dispose() => Array.ForEach(_files, file => file.Dispose());
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing) => Array.ForEach(_files, file => file.Dispose());
 
     /// <summary>The paths of consolidated.00.pth, consolidated.01.pth, ... with no gap and no other .pth beside them.</summary>
     private static string[] FindShards(string directory)

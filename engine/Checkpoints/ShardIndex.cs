@@ -28,6 +28,9 @@ internal sealed class ShardIndex
     /// <summary>The storages, in the order in which they lie in the file; every one is some tensor's.</summary>
     public ImmutableArray<ZipMember> Storages { get; private set; } = [];
 
+    /// <summary>Bytes of all storages.</summary>
+    public long ByteCount => Storages.Sum(storage => storage.ByteCount);
+
     /// <exception cref="CheckpointException">The file is not what torch.save writes for a dictionary of tensors.</exception>
     public static ShardIndex Read(ShardFile file)
     {

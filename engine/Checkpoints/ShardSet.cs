@@ -60,7 +60,9 @@ internal sealed class ShardSet(IReadOnlyList<ShardFile> files, IReadOnlyList<Sha
 
         if (rows is { } found && found != size)
         {
-            throw files[0].Error(parameters.VocabularySize is null
+            throw files[0].Error(parameters.VocabularySize is null && size % found == 0
+                ? $"has rows for {found} of the tokenizer's {size} tokens; download the missing shards, or use the checkpoint's own tokenizer.model"
+                : parameters.VocabularySize is null
                 ? $"has rows for {found} tokens but the tokenizer has {size}; use the checkpoint's own tokenizer.model"
                 : $"has rows for {found} tokens but params.json has vocab_size {size}; the two are not of one model");
         }

@@ -17,6 +17,7 @@ public sealed class LlamaGenerator
     private readonly LlamaModel _model;
     private readonly LeaderLoop _leader;
     private readonly SentencePieceTokenizer _tokenizer;
+    private readonly ImmutableArray<int> _eosTokenIds;
     private readonly TokenChoice _choice;
     private readonly StepCommand _command = new();
 
@@ -26,12 +27,17 @@ public sealed class LlamaGenerator
     /// <param name="model">Rank 0's part of the model.</param>
     /// <param name="leader">The loop that was made for it.</param>
     /// <param name="tokenizer">The model's.</param>
-    public LlamaGenerator(LlamaModel model, LeaderLoop leader, SentencePieceTokenizer tokenizer)
+    /// <param name="eosTokenIds">
+    /// The tokens that end a row where a call names none, as the checkpoint says; empty for the tokenizer's EOS.
+    /// </param>
+    public LlamaGenerator(
+        LlamaModel model, LeaderLoop leader, SentencePieceTokenizer tokenizer, ImmutableArray<int> eosTokenIds = default)
     {
         ArgumentNullException.ThrowIfNull(model);
         _model = model;
         _leader = leader;
         _tokenizer = tokenizer;
+        _eosTokenIds = eosTokenIds.IsDefaultOrEmpty ? [tokenizer.EosId] : eosTokenIds;
         _choice = new TokenChoice(leader);
         Limits = new GenerationLimits(model.Options.MaxSequenceLength, model.Options.MaxBatchSize, model.Config.VocabularySize);
     }
@@ -106,7 +112,7 @@ public sealed class LlamaGenerator
         CancellationToken cancellationToken)
     {
         RequireRunnable(prompts, options);
-        ImmutableArray<int> stopTokenIds = options.StopTokenIds.IsDefault ? [_tokenizer.EosId] : options.StopTokenIds;
+        var stopTokenIds = options.StopTokenIds.IsDefault ? _eosTokenIds : options.StopTokenIds;
         var rows = new GenerationRow?[prompts.Count];
         var running = new List<GenerationRow>(prompts.Count);
         for (var index = 0; index < prompts.Count; index++)

@@ -3,20 +3,22 @@ using System.Runtime.CompilerServices;
 namespace Distributed.Engine.Kernels;
 
 /// <summary>How the activations of one token lie for the kernel of a weight matrix: in groups, padded, and split for 16-bit weights.</summary>
-/// <param name="GroupCount">Canonical groups.</param>
+/// <param name="GroupCount">Canonical groups; 0 for a layer of which the rank has nothing.</param>
 /// <param name="GroupLength">Elements of a group.</param>
 /// <param name="ElementSize">Bytes of a weight: with 2 each block of 32 becomes its 16 even elements, then its 16 odd ones.</param>
 internal readonly unsafe record struct ActivationLayout(int GroupCount, int GroupLength, int ElementSize)
 {
     /// <summary>Floats of a token with all padding.</summary>
-    public int PaddedLength => GroupCount * LinearKernel.PaddedLength(GroupLength, ElementSize);
+    public int PaddedLength => GroupCount * PaddedGroupLength;
+
+    private int PaddedGroupLength => GroupCount == 0 ? 0 : LinearKernel.PaddedLength(GroupLength, ElementSize);
 
     /// <summary>Writes x [group, element] as the kernel reads it.</summary>
     /// <param name="source">[GroupCount x GroupLength]</param>
     /// <param name="destination">[PaddedLength]</param>
     public void Arrange(float* source, float* destination)
     {
-        var padded = LinearKernel.PaddedLength(GroupLength, ElementSize);
+        var padded = PaddedGroupLength;
         for (var group = 0; group < GroupCount; group++)
         {
             if (ElementSize == 2)

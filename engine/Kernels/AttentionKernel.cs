@@ -38,9 +38,12 @@ internal static unsafe class AttentionKernel
         var blockWeights = blockMaxima + headCount; // [head]
         var inputs = new LinearInputs((nint)operands.Queries, paddedDimension, headCount);
         var outputs = new LinearOutputs((nint)scores, BlockLength);
-        for (var start = 0; start < operands.PositionCount; start += BlockLength)
+        var start = operands.FirstPosition;
+        for (var blockEnd = 0; start < operands.PositionCount; start = blockEnd)
         {
-            var count = Math.Min(BlockLength, operands.PositionCount - start);
+            // A window may begin within a block, of which it then has the rest.
+            blockEnd = ((start / BlockLength) + 1) * BlockLength;
+            var count = Math.Min(blockEnd, operands.PositionCount) - start;
             var offset = (nint)start * paddedDimension;
             var keys = new LinearWeights((nint)(operands.Keys + offset), (nint)paddedDimension * sizeof(float), 1, paddedDimension);
             LinearKernel.Multiply<TLanes, Float32Format>(keys, inputs, outputs, 0, count);
@@ -50,7 +53,7 @@ internal static unsafe class AttentionKernel
                     scores + (head * BlockLength), count, operands.Scale, out blockMaxima[head], out blockWeights[head]);
             }
 
-            var first = start == 0;
+            var first = start == operands.FirstPosition;
             WeightValues<TLanes>(scores, headCount, operands.Values + offset, count, paddedDimension, first ? sums : blockSums);
             for (var head = 0; head < headCount; head++)
             {

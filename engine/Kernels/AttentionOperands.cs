@@ -27,7 +27,10 @@ internal unsafe struct AttentionOperands
     /// <summary>Width of a head, rounded up to a multiple of 16.</summary>
     public int PaddedDimension;
 
-    /// <summary>Positions to attend to, from 0 to the token's own; at least 1.</summary>
+    /// <summary>The first position to attend to: 0, or where the token's window begins.</summary>
+    public int FirstPosition;
+
+    /// <summary>The end of the positions to attend to, behind the token's own; at least 1.</summary>
     public int PositionCount;
 
     /// <summary>Multiplies the scores.</summary>

@@ -14,6 +14,7 @@ internal unsafe struct LinearRows
     private readonly nint _groupByteCount;
     private readonly nint _paddedGroupLength;
     private readonly nint _rowByteCount;
+    private readonly nint _aheadStride;
     private readonly nint _tokenStride;
     private readonly byte* _padding;
 
@@ -36,6 +37,7 @@ internal unsafe struct LinearRows
         _tailByteCount = (uint)(_groupByteCount % BlockByteCount);
         _paddedGroupLength = LinearKernel.PaddedLength(weights.GroupLength, elementSize);
         _rowByteCount = weights.RowByteCount;
+        _aheadStride = _groupByteCount * weights.GroupCount == _rowByteCount ? BlockByteCount : _rowByteCount;
         _tokenStride = inputs.TokenStride;
         _padding = padding;
     }
@@ -109,8 +111,11 @@ internal unsafe struct LinearRows
         PadTails(row0, 4);
         var x = Inputs + (group * _paddedGroupLength);
 
-        // The next four rows, in the order of their addresses: memory sees one ascending stream, whatever the tile's own order.
-        var ahead = Weights + (4 * _rowByteCount) + (4 * group * _groupByteCount);
+        // The next four rows, in the order of their addresses: memory sees one ascending stream, whatever the tile's own order. Rows that are
+        // part of longer ones are no such stream, and each is asked for by itself.
+        var stride = _aheadStride;
+        var ahead = Weights + (4 * _rowByteCount) + ((stride == BlockByteCount ? 4 : 1) * group * _groupByteCount);
+        var aheadStep = stride == BlockByteCount ? 4 * BlockByteCount : BlockByteCount;
         var sum0 = TLanes.Create(0);
         var sum1 = sum0;
         var sum2 = sum0;
@@ -121,10 +126,10 @@ internal unsafe struct LinearRows
             for (; blocks > 0; blocks--)
             {
                 TLanes.Prefetch(ahead);
-                TLanes.Prefetch(ahead + BlockByteCount);
-                TLanes.Prefetch(ahead + (2 * BlockByteCount));
-                TLanes.Prefetch(ahead + (3 * BlockByteCount));
-                ahead += 4 * BlockByteCount;
+                TLanes.Prefetch(ahead + stride);
+                TLanes.Prefetch(ahead + (2 * stride));
+                TLanes.Prefetch(ahead + (3 * stride));
+                ahead += aheadStep;
                 TFormat.Load<TLanes>(row0, out var even0, out var odd0);
                 TFormat.Load<TLanes>(row1, out var even1, out var odd1);
                 TFormat.Load<TLanes>(row2, out var even2, out var odd2);

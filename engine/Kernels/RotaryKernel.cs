@@ -20,4 +20,21 @@ internal static unsafe class RotaryKernel
             rotated[i + 1] = (first * rotations[i + 1]) + (second * rotations[i]);
         }
     }
+
+    /// <summary>As <see cref="Rotate"/>, of a head that has the first elements of all pairs before the second ones.</summary>
+    /// <param name="head">[2, pair]</param>
+    /// <param name="rotations">[pair, 2]: cosine, sine.</param>
+    /// <param name="rotated">[pair, 2]</param>
+    /// <param name="pairCount">Pairs.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void RotateHalves(float* head, float* rotations, float* rotated, int pairCount)
+    {
+        for (nint i = 0; i < pairCount; i++)
+        {
+            var first = head[i];
+            var second = head[i + pairCount];
+            rotated[2 * i] = (first * rotations[2 * i]) - (second * rotations[(2 * i) + 1]);
+            rotated[(2 * i) + 1] = (first * rotations[(2 * i) + 1]) + (second * rotations[2 * i]);
+        }
+    }
 }

@@ -9,12 +9,13 @@ internal sealed unsafe class ActivationBuffers : IDisposable
 {
     private readonly List<NativeBuffer> _buffers = [];
 
-    public ActivationBuffers(LlamaConfig config, ShardPlan plan, int paddedHeadDimension, int maxPaddedLength, int maxTokensPerStep)
+    public ActivationBuffers(LlamaConfig config, ShardPlan plan, LlamaWeights weights, int paddedHeadDimension, int maxTokensPerStep)
     {
         QueryKeyValueStride = (plan.Heads.Count + (2 * plan.KeyValueHeads.Count)) * config.HeadDimension;
         Hidden = Allocate(config.Dimension);
         Partial = Allocate(config.Dimension);
-        Arranged = Allocate(maxPaddedLength);
+        Segments = Allocate(weights.MaxLevelCount * config.Dimension);
+        Arranged = Allocate(weights.MaxPaddedLength);
         QueryKeyValue = Allocate(QueryKeyValueStride);
         Queries = Allocate(plan.Heads.Count * paddedHeadDimension);
         Attended = Allocate(plan.Heads.Count * config.HeadDimension);
@@ -34,6 +35,9 @@ internal sealed unsafe class ActivationBuffers : IDisposable
 
     /// <summary>This rank's part of a sum over ranks, and scratch between sums: [token, dimension].</summary>
     public float* Partial { get; }
+
+    /// <summary>Sums of segments that await their neighbours': [level, token, dimension].</summary>
+    public float* Segments { get; }
 
     /// <summary>Inputs of a linear layer as its kernel reads them: [token, padded length of its layout].</summary>
     public float* Arranged { get; }

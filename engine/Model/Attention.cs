@@ -24,12 +24,11 @@ internal sealed unsafe class Attention
     private readonly RangeBody _attendUnits;
     private readonly RangeBody _arrangeTokens;
     private readonly float _scale;
-    private readonly int _groupSize;
+    private readonly AttentionUnit[][] _unitsByLength; // [greatest number of heads of a unit]
     private StepCommand _command = new();
-    private ActivationLayout _outputLayout;
+    private LlamaLayer? _weights;
     private int _layer;
-    private int _headsPerUnit;
-    private int _unitsPerGroup;
+    private AttentionUnit[] _units = []; // [unit of a token]
 
     public Attention(ModelContext context, ResidualStream stream, KeyValueCache cache)
     {
@@ -38,7 +37,11 @@ internal sealed unsafe class Attention
         _cache = cache;
         _rotary = new RotaryEmbedding(context.Config);
         _scale = 1f / MathF.Sqrt(context.Config.HeadDimension);
-        _groupSize = context.Config.HeadCount / context.Config.KeyValueHeadCount;
+        var groupSize = context.Config.HeadCount / context.Config.KeyValueHeadCount;
+        _unitsByLength =
+        [
+            .. Enumerable.Range(0, Math.Min(groupSize, MaxHeadsPerUnit) + 1).Select(length => AttentionUnit.Cut(context.Plan, groupSize, length)),
+        ];
         _computeRotations = ComputeRotations;
         _rotateTokens = RotateTokens;
         _attendUnits = AttendUnits;
@@ -50,13 +53,13 @@ internal sealed unsafe class Attention
     {
         _command = command;
         _context.Pool.For(command.Tokens.Length, ResidualStream.TokenGrain, _computeRotations);
-        _headsPerUnit = Math.Min(_groupSize, MaxHeadsPerUnit);
-        while (_headsPerUnit > 1 && command.Tokens.Length * _context.Plan.Heads.Count < _headsPerUnit * _context.Pool.ThreadCount)
+        var length = _unitsByLength.Length - 1;
+        while (length > 1 && command.Tokens.Length * _context.Plan.Heads.Count < length * _context.Pool.ThreadCount)
         {
-            _headsPerUnit = (_headsPerUnit + 1) / 2;
+            length = (length + 1) / 2;
         }
 
-        _unitsPerGroup = (_groupSize + _headsPerUnit - 1) / _headsPerUnit;
+        _units = _unitsByLength[length];
     }
 
     /// <summary>Runs one layer's attention for the step's tokens.</summary>
@@ -65,13 +68,13 @@ internal sealed unsafe class Attention
         var buffers = _context.Buffers;
         var tokenCount = _command.Tokens.Length;
         _layer = layer;
-        _outputLayout = weights.AttentionOutput.InputLayout;
+        _weights = weights;
         _stream.Normalize(weights.AttentionNorm, weights.QueryKeyValue.InputLayout, tokenCount);
         weights.QueryKeyValue.Multiply(buffers.Arranged, tokenCount, buffers.QueryKeyValue, buffers.QueryKeyValueStride);
         _context.Pool.For(tokenCount, ResidualStream.TokenGrain, _rotateTokens);
-        _context.Pool.For(tokenCount * _context.Plan.KeyValueHeads.Count * _unitsPerGroup, Grain(), _attendUnits);
+        _context.Pool.For(tokenCount * _units.Length, Grain(), _attendUnits);
         _context.Pool.For(tokenCount, ResidualStream.TokenGrain, _arrangeTokens);
-        weights.AttentionOutput.Multiply(buffers.Arranged, tokenCount, buffers.Partial, _context.Config.Dimension);
+        weights.AttentionOutput.Multiply(buffers.Arranged, tokenCount, buffers.Partial, buffers.Segments);
         _stream.AddPartial(tokenCount, StepOperation.Attention, layer, StepStage.Attention(layer));
     }
 
@@ -83,19 +86,26 @@ internal sealed unsafe class Attention
         }
     }
 
-    // Queries and keys turn, and keys and values enter the cache.
+    // Biases and norms where the model has them; then queries and keys turn, and keys and values enter the cache.
     private void RotateTokens(int start, int end)
     {
         var heads = _context.Plan.Heads.Count;
         var keyValueHeads = _context.Plan.KeyValueHeads.Count;
         var dimension = _context.Config.HeadDimension;
+        var weights = _weights!; // set by Run
         for (var index = start; index < end; index++)
         {
             var token = _command.Tokens[index];
             var rotations = Rotations(index);
             var query = _context.Buffers.QueryKeyValue + ((nint)index * _context.Buffers.QueryKeyValueStride);
+            if (weights.QueryKeyValueBias is { } bias)
+            {
+                _context.Kernels.Add(query, bias.Data, _context.Buffers.QueryKeyValueStride);
+            }
+
             for (var head = 0; head < heads; head++, query += dimension)
             {
+                NormalizeHead(query, weights.QueryNorm);
                 _rotary.Rotate(query, rotations, Query(index, head));
             }
 
@@ -103,6 +113,7 @@ internal sealed unsafe class Attention
             var value = key + (keyValueHeads * dimension);
             for (var head = 0; head < keyValueHeads; head++, key += dimension, value += dimension)
             {
+                NormalizeHead(key, weights.KeyNorm);
                 _rotary.Rotate(key, rotations, _cache.Key(_layer, token.Slot, head, token.Position));
                 var cached = _cache.Value(_layer, token.Slot, head, token.Position);
                 new ReadOnlySpan<float>(value, dimension).CopyTo(new Span<float>(cached, dimension));
@@ -110,30 +121,28 @@ internal sealed unsafe class Attention
         }
     }
 
-    // A unit is one token and some of the query heads that share a key-value head.
     private void AttendUnits(int start, int end)
     {
         var config = _context.Config;
         var padded = _cache.PaddedDimension;
-        var scratch = stackalloc float[AttentionKernel.ScratchLength(_headsPerUnit, padded)];
-        var unitsPerToken = _context.Plan.KeyValueHeads.Count * _unitsPerGroup;
-        for (var unit = start; unit < end; unit++)
+        var window = _layer >= config.FirstSlidingLayer ? config.SlidingWindow : 0;
+        var scratch = stackalloc float[AttentionKernel.ScratchLength(_unitsByLength.Length - 1, padded)];
+        for (var number = start; number < end; number++)
         {
-            var index = unit / unitsPerToken;
-            var keyValueHead = unit % unitsPerToken / _unitsPerGroup;
-            var firstInGroup = unit % _unitsPerGroup * _headsPerUnit;
-            var head = (keyValueHead * _groupSize) + firstInGroup;
+            var index = number / _units.Length;
+            var unit = _units[number % _units.Length];
             var token = _command.Tokens[index];
             _context.Kernels.Attend(new AttentionOperands
             {
-                Queries = Query(index, head),
-                Keys = _cache.Key(_layer, token.Slot, keyValueHead, 0),
-                Values = _cache.Value(_layer, token.Slot, keyValueHead, 0),
-                Output = _context.Buffers.Attended + ((((nint)index * _context.Plan.Heads.Count) + head) * config.HeadDimension),
+                Queries = Query(index, unit.Head),
+                Keys = _cache.Key(_layer, token.Slot, unit.KeyValueHead, 0),
+                Values = _cache.Value(_layer, token.Slot, unit.KeyValueHead, 0),
+                Output = _context.Buffers.Attended + ((((nint)index * _context.Plan.Heads.Count) + unit.Head) * config.HeadDimension),
                 Scratch = scratch,
-                HeadCount = Math.Min(_headsPerUnit, _groupSize - firstInGroup),
+                HeadCount = unit.HeadCount,
                 HeadDimension = config.HeadDimension,
                 PaddedDimension = padded,
+                FirstPosition = window == 0 ? 0 : Math.Max(0, token.Position + 1 - window),
                 PositionCount = token.Position + 1,
                 Scale = _scale,
             });
@@ -143,17 +152,27 @@ internal sealed unsafe class Attention
     private void ArrangeTokens(int start, int end)
     {
         var buffers = _context.Buffers;
+        var output = _weights!.AttentionOutput; // set by Run
         var width = (nint)_context.Plan.Heads.Count * _context.Config.HeadDimension;
         for (var token = start; token < end; token++)
         {
-            _outputLayout.Arrange(buffers.Attended + (token * width), buffers.Arranged + ((nint)token * _outputLayout.PaddedLength));
+            output.Arrange(buffers.Attended + (token * width), buffers.Arranged + ((nint)token * output.PaddedLength));
+        }
+    }
+
+    private void NormalizeHead(float* head, NativeBuffer? weight)
+    {
+        if (weight is not null)
+        {
+            _context.Kernels.RmsNorm(head, weight.Data, head, _context.Config.HeadDimension, _context.Config.NormEpsilon);
         }
     }
 
     // The first token stands for all: what is shared out unevenly is balanced by taking chunks.
     private int Grain()
     {
-        var unitLength = (_command.Tokens[0].Position + 1L) * _headsPerUnit * _cache.PaddedDimension * 2;
+        var heads = _units.Length == 0 ? 1 : _units[0].HeadCount;
+        var unitLength = (_command.Tokens[0].Position + 1L) * heads * _cache.PaddedDimension * 2;
         return (int)Math.Clamp(GrainLength / unitLength, 1, int.MaxValue);
     }
 

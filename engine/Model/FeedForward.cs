@@ -1,4 +1,5 @@
 using Distributed.Engine.Kernels;
+using Distributed.Engine.Weights;
 
 namespace Distributed.Engine.Model;
 
@@ -8,7 +9,7 @@ internal sealed unsafe class FeedForward
     private readonly ModelContext _context;
     private readonly ResidualStream _stream;
     private readonly RangeBody _activateTokens;
-    private ActivationLayout _downLayout;
+    private RowParallelLayer? _down;
 
     public FeedForward(ModelContext context, ResidualStream stream)
     {
@@ -21,11 +22,11 @@ internal sealed unsafe class FeedForward
     public void Run(LlamaLayer weights, int layer, int tokenCount)
     {
         var buffers = _context.Buffers;
-        _downLayout = weights.Down.InputLayout;
+        _down = weights.Down;
         _stream.Normalize(weights.FeedForwardNorm, weights.GateUp.InputLayout, tokenCount);
         weights.GateUp.Multiply(buffers.Arranged, tokenCount, buffers.GateUp, weights.GateUp.RowCount);
         _context.Pool.For(tokenCount, ResidualStream.TokenGrain, _activateTokens);
-        weights.Down.Multiply(buffers.Arranged, tokenCount, buffers.Partial, _context.Config.Dimension);
+        weights.Down.Multiply(buffers.Arranged, tokenCount, buffers.Partial, buffers.Segments);
         _stream.AddPartial(tokenCount, StepOperation.FeedForward, layer, StepStage.FeedForward(layer));
     }
 
@@ -33,11 +34,12 @@ internal sealed unsafe class FeedForward
     {
         var buffers = _context.Buffers;
         var hidden = _context.Plan.Hidden.Count;
+        var down = _down!; // set by Run
         for (var token = start; token < end; token++)
         {
             var gate = buffers.GateUp + (2 * (nint)token * hidden);
             _context.Kernels.SwiGlu(gate, gate + hidden, gate, hidden);
-            _downLayout.Arrange(gate, buffers.Arranged + ((nint)token * _downLayout.PaddedLength));
+            down.Arrange(gate, buffers.Arranged + ((nint)token * down.PaddedLength));
         }
     }
 }

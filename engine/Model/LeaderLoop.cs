@@ -67,15 +67,24 @@ public sealed class LeaderLoop
                 nameof(output), output, "The last step kept no logits of this output: it must ask for candidates.");
         }
 
+        var plan = _model.Plan;
         Send(CommandKind.FetchRow, output);
         if (_row.Length == 0)
         {
-            _row = new float[_model.Config.VocabularySize];
+            _row = new float[plan.MaxVocabularyCount * plan.WorldSize];
         }
 
         _collectives.GatherToLeader(
             MemoryMarshal.AsBytes(_model.KeptRow(output)), MemoryMarshal.AsBytes(_row.AsSpan()), StepOperation.Row);
-        return _row;
+
+        // Slices arrive in places of the longest one's size, and move up to each other.
+        for (var rank = 1; rank < plan.WorldSize; rank++)
+        {
+            var slice = plan.VocabularyOf(rank);
+            _row.AsSpan(rank * plan.MaxVocabularyCount, slice.Count).CopyTo(_row.AsSpan(slice.Start));
+        }
+
+        return _row.AsSpan(0, _model.Config.VocabularySize);
     }
 
     /// <summary>Tells the other ranks that this one is alive.</summary>

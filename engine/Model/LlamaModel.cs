@@ -13,7 +13,7 @@ namespace Distributed.Engine.Model;
 /// <remarks>One thread owns the model and its process group: the one that runs the loop.</remarks>
 public sealed unsafe class LlamaModel : IDisposable
 {
-    private readonly IDisposable? _shard;
+    private readonly MappedCheckpoint? _checkpoint;
     private readonly ModelContext _context;
     private readonly LlamaWeights _weights;
     private readonly KeyValueCache _cache;
@@ -26,14 +26,14 @@ public sealed unsafe class LlamaModel : IDisposable
 
     private LlamaModel(
         LlamaConfig config,
-        EmbeddingLayout layout,
-        Func<string, MappedTensor> tensors,
+        Func<string, StoredTensor> tensors,
         ProcessGroup group,
         LlamaModelOptions options,
         KernelSet kernels,
-        IDisposable? shard)
+        MappedCheckpoint? checkpoint)
     {
         options.Validate();
+        config.RequireSequenceLength(options.MaxSequenceLength);
         if (!BitConverter.IsLittleEndian)
         {
             throw new PlatformNotSupportedException(
@@ -44,7 +44,7 @@ public sealed unsafe class LlamaModel : IDisposable
         var pool = new ComputePool(options.ThreadCount, $"rank {group.Rank} compute", options.FirstProcessor);
         try
         {
-            _weights = new LlamaWeights(config, plan, layout, tensors, kernels, pool);
+            _weights = new LlamaWeights(config, plan, tensors, kernels, pool);
         }
         catch
         {
@@ -52,14 +52,14 @@ public sealed unsafe class LlamaModel : IDisposable
             throw;
         }
 
-        _shard = shard;
+        _checkpoint = checkpoint;
         Limits = new StepLimits(config.VocabularySize, options.MaxBatchSize, options.MaxSequenceLength, options.MaxTokensPerStep);
         _cache = new KeyValueCache(
             config.LayerCount, options.MaxBatchSize, plan.KeyValueHeads.Count, options.MaxSequenceLength, config.HeadDimension);
-        var buffers = new ActivationBuffers(config, plan, _cache.PaddedDimension, _weights.MaxPaddedLength, options.MaxTokensPerStep);
+        var buffers = new ActivationBuffers(config, plan, _weights, _cache.PaddedDimension, options.MaxTokensPerStep);
         _context = new ModelContext(config, options, plan, kernels, pool, new StepCollectives(group), buffers);
         var stream = new ResidualStream(_context);
-        _embedding = new TokenEmbedding(_context, _weights.Embedding, layout);
+        _embedding = new TokenEmbedding(_context, _weights.Embedding);
         _attention = new Attention(_context, stream, _cache);
         _feedForward = new FeedForward(_context, stream);
         _head = new LogitsHead(_context, _weights);
@@ -77,12 +77,12 @@ public sealed unsafe class LlamaModel : IDisposable
     /// <summary>One or two words: the vector instructions that compute.</summary>
     public string InstructionSet => _context.Kernels.Name;
 
-    /// <summary>Bytes of the weights that are used in place in the mapped file.</summary>
-    public long MappedByteCount { get; private init; }
+    /// <summary>Bytes of this rank's weights that are used in place in the mapped files; of the embedding it has no part of its own.</summary>
+    public long MappedByteCount => _weights.MappedByteCount;
 
     /// <summary>Bytes allocated beside the weights; what was never touched of them is not resident.</summary>
     public long OwnedByteCount
-        => _weights.OwnedByteCount + _cache.ByteCount + _context.Buffers.ByteCount + _embedding.ByteCount + _head.ByteCount;
+        => _weights.OwnedByteCount + _cache.ByteCount + _context.Buffers.ByteCount + _head.ByteCount;
 
     internal ShardPlan Plan => _context.Plan;
 
@@ -90,29 +90,25 @@ public sealed unsafe class LlamaModel : IDisposable
 
     internal StepLimits Limits { get; }
 
-    /// <summary>Maps this rank's shard and allocates what it computes in.</summary>
+    /// <summary>Maps the checkpoint and allocates what this rank computes in; weights are read when they are first used.</summary>
     /// <param name="checkpoint">The whole checkpoint; it may be disposed after this.</param>
-    /// <param name="group">The ranks, as many as the checkpoint has shards; used by the loops, not disposed.</param>
+    /// <param name="group">The ranks, any number; used by the loops, not disposed.</param>
     /// <param name="options">Sizes, the same on every rank.</param>
-    /// <exception cref="CheckpointException">The shard cannot be mapped, or the world size does not fit the model.</exception>
-    public static LlamaModel Load(MetaCheckpoint checkpoint, ProcessGroup group, LlamaModelOptions options)
+    /// <exception cref="CheckpointException">The files cannot be mapped, or there are more ranks than token ids.</exception>
+    public static LlamaModel Load(CheckpointSource checkpoint, ProcessGroup group, LlamaModelOptions options)
         => Load(checkpoint, group, options, KernelSet.Best);
 
     /// <summary>As the public one, with kernels of choice.</summary>
-    internal static LlamaModel Load(MetaCheckpoint checkpoint, ProcessGroup group, LlamaModelOptions options, KernelSet kernels)
+    internal static LlamaModel Load(CheckpointSource checkpoint, ProcessGroup group, LlamaModelOptions options, KernelSet kernels)
     {
-        checkpoint.RequireWorldSize(group.WorldSize);
-        var shard = checkpoint.Map(group.Rank);
+        var mapped = checkpoint.Map();
         try
         {
-            return new LlamaModel(checkpoint.Config, checkpoint.EmbeddingLayout, name => shard[name], group, options, kernels, shard)
-            {
-                MappedByteCount = shard.ByteCount,
-            };
+            return new LlamaModel(checkpoint.Config, name => mapped[name], group, options, kernels, mapped);
         }
         catch
         {
-            shard.Dispose();
+            mapped.Dispose();
             throw;
         }
     }
@@ -120,23 +116,21 @@ public sealed unsafe class LlamaModel : IDisposable
     /// <summary>A model over tensors from elsewhere, which must outlive it: tests and benchmarks make theirs in memory.</summary>
     internal static LlamaModel Create(
         LlamaConfig config,
-        EmbeddingLayout layout,
-        Func<string, MappedTensor> tensors,
+        Func<string, StoredTensor> tensors,
         ProcessGroup group,
         LlamaModelOptions options,
         KernelSet kernels)
-        => new(config, layout, tensors, group, options, kernels, shard: null);
+        => new(config, tensors, group, options, kernels, checkpoint: null);
 
     /// <inheritdoc/>
     public void Dispose()
     {
         _context.Pool.Dispose();
         _head.Dispose();
-        _embedding.Dispose();
         _cache.Dispose();
         _context.Buffers.Dispose();
         _weights.Dispose();
-        _shard?.Dispose();
+        _checkpoint?.Dispose();
     }
 
     /// <summary>Runs a step that the limits allow, together with all other ranks.</summary>

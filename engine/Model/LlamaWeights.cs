@@ -8,6 +8,9 @@ namespace Distributed.Engine.Model;
 /// <summary>One layer's weights on this rank.</summary>
 /// <param name="AttentionNorm">[dimension]</param>
 /// <param name="QueryKeyValue">wq, wk, wv: [(heads + 2 x key-value heads) x head dimension, dimension], this rank's heads.</param>
+/// <param name="QueryKeyValueBias">Added to it; <see langword="null"/> where the model has none.</param>
+/// <param name="QueryNorm">[head dimension]; <see langword="null"/> where the model has none.</param>
+/// <param name="KeyNorm">[head dimension]; <see langword="null"/> where the model has none.</param>
 /// <param name="AttentionOutput">wo: [dimension, heads x head dimension], this rank's heads.</param>
 /// <param name="FeedForwardNorm">[dimension]</param>
 /// <param name="GateUp">w1, w3: [2 x hidden, dimension], this rank's hidden units.</param>
@@ -15,69 +18,38 @@ namespace Distributed.Engine.Model;
 internal sealed record LlamaLayer(
     NativeBuffer AttentionNorm,
     LinearLayer QueryKeyValue,
-    LinearLayer AttentionOutput,
+    NativeBuffer? QueryKeyValueBias,
+    NativeBuffer? QueryNorm,
+    NativeBuffer? KeyNorm,
+    RowParallelLayer AttentionOutput,
     NativeBuffer FeedForwardNorm,
     LinearLayer GateUp,
-    LinearLayer Down);
+    RowParallelLayer Down);
 
-/// <summary>All weights of this rank: matrices in place in the mapped shard, norms widened to float32.</summary>
+/// <summary>All weights of this rank: its rows and columns in place in the mapped files, norms and biases widened to float32.</summary>
 internal sealed class LlamaWeights : IDisposable
 {
+    private readonly Func<string, StoredTensor> _tensors;
+    private readonly KernelSet _kernels;
+    private readonly ComputePool _pool;
     private readonly List<NativeBuffer> _vectors = [];
 
     /// <param name="config">The model's shape.</param>
     /// <param name="plan">This rank's part.</param>
-    /// <param name="layout">How the embedding is split.</param>
-    /// <param name="tensors">This rank's tensors by Meta's names.</param>
+    /// <param name="tensors">Whole tensors by Meta's names, of the shapes that the config gives.</param>
     /// <param name="kernels">Used by the layers.</param>
     /// <param name="pool">Used by the layers.</param>
-    /// <exception cref="CheckpointException">A tensor's shape is not the plan's.</exception>
-    public LlamaWeights(
-        LlamaConfig config, ShardPlan plan, EmbeddingLayout layout, Func<string, MappedTensor> tensors, KernelSet kernels, ComputePool pool)
+    public LlamaWeights(LlamaConfig config, ShardPlan plan, Func<string, StoredTensor> tensors, KernelSet kernels, ComputePool pool)
     {
-        var dimension = config.Dimension;
-        var heads = plan.Heads.Count * config.HeadDimension;
-        var keyValueHeads = plan.KeyValueHeads.Count * config.HeadDimension;
-        var hidden = plan.Hidden.Count;
-        Embedding = WeightMatrix.Create(
-            tensors("tok_embeddings.weight"),
-            layout == EmbeddingLayout.SplitByVocabulary ? plan.Vocabulary.Count : config.VocabularySize,
-            layout == EmbeddingLayout.SplitByDimension ? plan.EmbeddingColumns.Count : dimension);
-        Layers = new LlamaLayer[config.LayerCount];
-        for (var i = 0; i < Layers.Length; i++)
-        {
-            var layer = i;
-            Layers[i] = new LlamaLayer(
-                Vector($"layers.{layer}.attention_norm.weight"),
-                Linear(
-                    Matrix("attention.wq", heads, dimension),
-                    Matrix("attention.wk", keyValueHeads, dimension),
-                    Matrix("attention.wv", keyValueHeads, dimension)),
-                Linear(Matrix("attention.wo", dimension, heads, plan.AttentionGroupCount)),
-                Vector($"layers.{layer}.ffn_norm.weight"),
-                Linear(Matrix("feed_forward.w1", hidden, dimension), Matrix("feed_forward.w3", hidden, dimension)),
-                Linear(Matrix("feed_forward.w2", dimension, hidden, plan.HiddenGroupCount)));
-
-            WeightMatrix Matrix(string name, int rows, int columns, int groups = 1)
-                => WeightMatrix.Create(tensors($"layers.{layer}.{name}.weight"), rows, columns, groups);
-        }
-
-        Norm = Vector("norm.weight");
-        Output = Linear(WeightMatrix.Create(tensors("output.weight"), plan.Vocabulary.Count, dimension));
-
-        LinearLayer Linear(params WeightMatrix[] matrices) => new(kernels, pool, matrices);
-
-        unsafe NativeBuffer Vector(string name)
-        {
-            var buffer = new NativeBuffer(dimension);
-            _vectors.Add(buffer);
-            WeightElements.ReadVector(tensors(name), new Span<float>(buffer.Data, dimension));
-            return buffer;
-        }
+        (_tensors, _kernels, _pool) = (tensors, kernels, pool);
+        Embedding = new EmbeddingTable(tensors(LlamaTensors.Embedding));
+        Layers = [.. Enumerable.Range(0, config.LayerCount).Select(layer => Layer(config, plan, $"layers.{layer}"))];
+        Norm = Vector("norm.weight", config.Dimension);
+        Output = Rows((LlamaTensors.Output, plan.Vocabulary, 1));
     }
 
-    /// <summary>Token embeddings: [vocabulary, dimension], this rank's rows or columns.</summary>
-    public WeightMatrix Embedding { get; }
+    /// <summary>Token embeddings: [vocabulary, dimension].</summary>
+    public EmbeddingTable Embedding { get; }
 
     /// <summary>[layer]</summary>
     public LlamaLayer[] Layers { get; }
@@ -88,14 +60,96 @@ internal sealed class LlamaWeights : IDisposable
     /// <summary>[vocabulary, dimension], this rank's rows.</summary>
     public LinearLayer Output { get; }
 
-    /// <summary>Bytes of the norms, the only weights that are copied.</summary>
+    /// <summary>Bytes of the matrices of the layers and of the output, all of which a token passes through.</summary>
+    public long MappedByteCount { get; private set; }
+
+    /// <summary>Bytes of the norms and biases, the only weights that are copied.</summary>
     public long OwnedByteCount => _vectors.Sum(vector => vector.ByteCount);
 
     /// <summary>The longest arranged input of any layer, in floats.</summary>
     public int MaxPaddedLength
-        => Layers.SelectMany(layer => new[] { layer.QueryKeyValue, layer.AttentionOutput, layer.GateUp, layer.Down })
-            .Append(Output)
-            .Max(linear => linear.InputLayout.PaddedLength);
+        => Layers.SelectMany(layer => new[]
+            {
+                layer.QueryKeyValue.InputLayout.PaddedLength,
+                layer.AttentionOutput.PaddedLength,
+                layer.GateUp.InputLayout.PaddedLength,
+                layer.Down.PaddedLength,
+            })
+            .Append(Output.InputLayout.PaddedLength)
+            .Max();
+
+    /// <summary>The greatest number of levels of the trees over segments.</summary>
+    public int MaxLevelCount => Layers.Max(layer => Math.Max(layer.AttentionOutput.LevelCount, layer.Down.LevelCount));
 
     public void Dispose() => _vectors.ForEach(vector => vector.Dispose());
+
+    private LlamaLayer Layer(LlamaConfig config, ShardPlan plan, string prefix)
+    {
+        var width = config.HeadDimension;
+        return new LlamaLayer(
+            Vector($"{prefix}.attention_norm.weight", config.Dimension),
+            Rows(
+                ($"{prefix}.attention.wq.weight", plan.Heads, width),
+                ($"{prefix}.attention.wk.weight", plan.KeyValueHeads, width),
+                ($"{prefix}.attention.wv.weight", plan.KeyValueHeads, width)),
+            config.HasQueryKeyValueBias ? Bias(prefix, plan, width) : null,
+            config.HasQueryKeyNorm ? Vector($"{prefix}.attention.q_norm.weight", width) : null,
+            config.HasQueryKeyNorm ? Vector($"{prefix}.attention.k_norm.weight", width) : null,
+            Columns($"{prefix}.attention.wo.weight", plan.Heads, width, plan.AttentionGroupCount),
+            Vector($"{prefix}.ffn_norm.weight", config.Dimension),
+            Rows(($"{prefix}.feed_forward.w1.weight", plan.Hidden, 1), ($"{prefix}.feed_forward.w3.weight", plan.Hidden, 1)),
+            Columns($"{prefix}.feed_forward.w2.weight", plan.Hidden, 1, plan.HiddenGroupCount));
+    }
+
+    // Ranges count units: a head of so many rows, a hidden unit or token id of one.
+    private LinearLayer Rows(params (string Name, ShardRange Range, int UnitLength)[] matrices)
+    {
+        var layer = new LinearLayer(
+            _kernels,
+            _pool,
+            [
+                .. matrices
+                    .SelectMany(part => _tensors(part.Name).Rows(part.Range.Start * part.UnitLength, part.Range.Count * part.UnitLength))
+                    .Select(view => WeightMatrix.Create(view)),
+            ]);
+        MappedByteCount += layer.ByteCount;
+        return layer;
+    }
+
+    private RowParallelLayer Columns(string name, ShardRange range, int unitLength, int groupCount)
+    {
+        var layer = new RowParallelLayer(
+            _kernels, _pool, _tensors(name), range.Start * unitLength, range.Count * unitLength, groupCount);
+        MappedByteCount += layer.ByteCount;
+        return layer;
+    }
+
+    private unsafe NativeBuffer Vector(string name, int length)
+    {
+        var buffer = Allocate(length);
+        WeightElements.ReadVector(_tensors(name), new Span<float>(buffer.Data, length), start: 0);
+        return buffer;
+    }
+
+    // The biases of this rank's rows of wq, wk and wv, in their order.
+    private unsafe NativeBuffer Bias(string prefix, ShardPlan plan, int width)
+    {
+        (string Name, ShardRange Heads)[] parts = [("wq", plan.Heads), ("wk", plan.KeyValueHeads), ("wv", plan.KeyValueHeads)];
+        var buffer = Allocate(parts.Sum(part => part.Heads.Count * width));
+        var bias = new Span<float>(buffer.Data, parts.Sum(part => part.Heads.Count * width));
+        foreach (var (name, heads) in parts)
+        {
+            WeightElements.ReadVector(_tensors($"{prefix}.attention.{name}.bias"), bias[..(heads.Count * width)], heads.Start * width);
+            bias = bias[(heads.Count * width)..];
+        }
+
+        return buffer;
+    }
+
+    private NativeBuffer Allocate(int length)
+    {
+        var buffer = new NativeBuffer(length);
+        _vectors.Add(buffer);
+        return buffer;
+    }
 }

@@ -17,7 +17,7 @@ internal sealed unsafe class LogitsHead : IDisposable
 
     private readonly ModelContext _context;
     private readonly LlamaWeights _weights;
-    private readonly NativeBuffer _logits; // [row, slice]
+    private readonly NativeBuffer _logits; // [row, longest slice of any rank]
     private readonly RangeBody _normalizeRows;
     private readonly RangeBody _summarizeRows;
     private readonly int _rowCapacity;
@@ -33,7 +33,7 @@ internal sealed unsafe class LogitsHead : IDisposable
         _context = context;
         _weights = weights;
         _rowCapacity = context.Options.MaxBatchSize + TransientRowCount;
-        _logits = new NativeBuffer((long)_rowCapacity * context.Plan.Vocabulary.Count);
+        _logits = new NativeBuffer((long)_rowCapacity * context.Plan.MaxVocabularyCount);
         _outputs = new int[_rowCapacity];
         _rows = new int[context.Options.MaxTokensPerStep];
         _pieceOffsets = new int[context.Options.MaxTokensPerStep];
@@ -45,6 +45,8 @@ internal sealed unsafe class LogitsHead : IDisposable
     public long ByteCount => _logits.ByteCount;
 
     private int SliceLength => _context.Plan.Vocabulary.Count;
+
+    private int RowStride => _context.Plan.MaxVocabularyCount;
 
     /// <summary>The rank's answer to the step, see <see cref="StepAnswer"/>; valid until the next step.</summary>
     public ReadOnlySpan<byte> Run(StepCommand command)
@@ -67,8 +69,10 @@ internal sealed unsafe class LogitsHead : IDisposable
         return _answer.AsSpan(0, length);
     }
 
-    /// <summary>This rank's slice of a row of the last step, of which candidates were wanted.</summary>
-    public ReadOnlySpan<float> KeptRow(int output) => new(Row(_rows[output]), SliceLength);
+    /// <summary>
+    /// This rank's slice of a row of the last step, of which candidates were wanted: [longest slice of any rank], its own first.
+    /// </summary>
+    public ReadOnlySpan<float> KeptRow(int output) => new(Row(_rows[output]), RowStride);
 
     /// <summary>Whether <see cref="KeptRow"/> has the row of this output of the last step.</summary>
     public bool IsKept(int output) => output >= 0 && output < _command.Outputs.Length && _rows[output] >= 0;
@@ -109,7 +113,7 @@ internal sealed unsafe class LogitsHead : IDisposable
         }
 
         _context.Pool.For(rowCount, ResidualStream.TokenGrain, _normalizeRows);
-        _weights.Output.Multiply(_context.Buffers.Arranged, rowCount, Row(_rowStart), SliceLength);
+        _weights.Output.Multiply(_context.Buffers.Arranged, rowCount, Row(_rowStart), RowStride);
         for (var row = _rowStart; row < rowEnd; row++)
         {
             _context.CheckFinite(Row(row), SliceLength, StepStage.Logits(_context.Config.LayerCount));
@@ -147,19 +151,20 @@ internal sealed unsafe class LogitsHead : IDisposable
     {
         var slice = _context.Plan.Vocabulary;
         var groups = piece.Groups;
-        var groupLength = slice.Count / groups.Length;
         var best = 0;
         for (var group = 0; group < groups.Length; group++)
         {
-            groups[group] = _context.Kernels.Summarize(logits + (group * groupLength), groupLength, wanted.Temperature);
+            var range = _context.Plan.VocabularyGroup(group);
+            groups[group] = _context.Kernels.Summarize(logits + range.Start, range.Count, wanted.Temperature);
             best = groups[group].Maximum > groups[best].Maximum ? group : best;
         }
 
         var maximum = groups[best].Maximum;
-        var index = Math.Max(0, LogitsKernel.IndexOf(logits + (best * groupLength), groupLength, maximum));
+        var bestRange = _context.Plan.VocabularyGroup(best);
+        var index = Math.Max(0, LogitsKernel.IndexOf(logits + bestRange.Start, bestRange.Count, maximum));
         var target = wanted.TargetTokenId - slice.Start;
         piece.Summary = new SliceSummary(
-            slice.Start + (best * groupLength) + index, maximum, target >= 0 && target < slice.Count ? logits[target] : 0);
+            slice.Start + bestRange.Start + index, maximum, target >= 0 && target < slice.Count ? logits[target] : 0);
         if (wanted.Detail != LogitsDetail.Best)
         {
             KeepCandidates(logits, slice, piece.Candidates);
@@ -176,10 +181,10 @@ internal sealed unsafe class LogitsHead : IDisposable
         Span<int> ids = stackalloc int[LogitsPiece.MaxCandidateCount];
         Span<float> values = stackalloc float[LogitsPiece.MaxCandidateCount];
         ids = ids[..candidates.Length];
-        LogitsKernel.KeepGreatest(logits, slice.Count, slice.Start, ids, values[..candidates.Length], 0);
+        var count = LogitsKernel.KeepGreatest(logits, slice.Count, slice.Start, ids, values[..candidates.Length], 0);
         for (var i = 0; i < candidates.Length; i++)
         {
-            candidates[i] = new LogitCandidate(ids[i], values[i]);
+            candidates[i] = i < count ? new LogitCandidate(ids[i], values[i]) : LogitCandidate.None;
         }
     }
 
@@ -197,5 +202,5 @@ internal sealed unsafe class LogitsHead : IDisposable
         return length;
     }
 
-    private float* Row(int row) => _logits.Data + ((nint)row * SliceLength);
+    private float* Row(int row) => _logits.Data + ((nint)row * RowStride);
 }

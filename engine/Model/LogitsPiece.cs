@@ -10,7 +10,8 @@ internal readonly record struct SliceSummary(int BestTokenId, float BestLogit, f
 
 /// <summary>
 /// What one rank tells about one row of logits: its canonical groups, the summary of its slice, its greatest logits and its part of the
-/// row, the last two only where they are wanted. All ranks have the same sizes, so the pieces of a step lie at known places.
+/// row, the last two only where they are wanted. All ranks have the same sizes, those of the longest slice, so the pieces of a step lie at
+/// known places.
 /// </summary>
 /// <remarks>The structs travel as they lie in memory: ranks of one job run the same build on little-endian machines.</remarks>
 internal readonly ref struct LogitsPiece
@@ -33,11 +34,14 @@ internal readonly ref struct LogitsPiece
     /// <summary>The slice in short.</summary>
     public ref SliceSummary Summary => ref MemoryMarshal.AsRef<SliceSummary>(_bytes[GroupsByteCount(_plan)..]);
 
-    /// <summary>[MaxCandidateCount, or the slice where that is smaller], sorted; only with <see cref="LogitsDetail.Candidates"/> and more.</summary>
+    /// <summary>
+    /// [MaxCandidateCount, or the longest slice where that is smaller], sorted; those that a shorter slice lacks are
+    /// <see cref="LogitCandidate.None"/>. Only with <see cref="LogitsDetail.Candidates"/> and more.
+    /// </summary>
     public Span<LogitCandidate> Candidates
         => MemoryMarshal.Cast<byte, LogitCandidate>(_bytes.Slice(SummaryEnd(_plan), CandidatesByteCount(_plan)));
 
-    /// <summary>[slice]; only with <see cref="LogitsDetail.FullRow"/>.</summary>
+    /// <summary>[longest slice]; only with <see cref="LogitsDetail.FullRow"/>.</summary>
     public Span<float> Row => MemoryMarshal.Cast<byte, float>(_bytes[(SummaryEnd(_plan) + CandidatesByteCount(_plan))..]);
 
     /// <summary>The piece at the start of <paramref name="bytes"/>.</summary>
@@ -47,12 +51,12 @@ internal readonly ref struct LogitsPiece
     public static int ByteCount(ShardPlan plan, LogitsDetail detail)
         => SummaryEnd(plan)
             + (detail >= LogitsDetail.Candidates ? CandidatesByteCount(plan) : 0)
-            + (detail == LogitsDetail.FullRow ? plan.Vocabulary.Count * sizeof(float) : 0);
+            + (detail == LogitsDetail.FullRow ? plan.MaxVocabularyCount * sizeof(float) : 0);
 
     private static int SummaryEnd(ShardPlan plan) => GroupsByteCount(plan) + Unsafe.SizeOf<SliceSummary>();
 
     private static int GroupsByteCount(ShardPlan plan) => plan.VocabularyGroupCount * Unsafe.SizeOf<LogitsGroup>();
 
     private static int CandidatesByteCount(ShardPlan plan)
-        => Math.Min(MaxCandidateCount, plan.Vocabulary.Count) * Unsafe.SizeOf<LogitCandidate>();
+        => Math.Min(MaxCandidateCount, plan.MaxVocabularyCount) * Unsafe.SizeOf<LogitCandidate>();
 }

@@ -4,28 +4,33 @@ using Distributed.Engine.Kernels;
 namespace Distributed.Engine.Model;
 
 /// <summary>
-/// Rotary position embedding in Meta's form: the pair (2i, 2i + 1) of a head turns by position x theta^(-2i / width) (Su et al.,
-/// arXiv:2104.09864), frequencies and angles rounded to float32 as the reference has them.
+/// Rotary position embedding: pair i of a head turns by position x theta^(-2i / width) (Su et al., arXiv:2104.09864), frequencies and
+/// angles rounded to float32 as the reference has them.
 /// </summary>
+/// <remarks>
+/// Meta stores the two elements of a pair side by side, Hugging Face half a head apart. What is turned is written in Meta's order either
+/// way, so the same model has the same bits from both.
+/// </remarks>
 internal sealed unsafe class RotaryEmbedding
 {
-    // Llama 3.1's constants (meta-llama/llama-models, apply_scaling): wavelengths beyond the old context are stretched by the factor,
-    // short ones are kept, and those between are mixed.
-    private const float LowFrequencyFactor = 1f;
-    private const float HighFrequencyFactor = 4f;
-    private const float OldContextLength = 8192f;
-
     private readonly float[] _frequencies; // [pair]
+    private readonly bool _halves;
 
     public RotaryEmbedding(LlamaConfig config)
     {
+        _halves = config.RotatesHalves;
         _frequencies = new float[config.HeadDimension / 2];
         for (var pair = 0; pair < _frequencies.Length; pair++)
         {
             // Double precision, then one rounding: the same bits whatever the system's libm.
             var exponent = (float)(2 * pair) / config.HeadDimension;
             var frequency = 1f / (float)Math.Pow(config.RopeTheta, exponent);
-            _frequencies[pair] = config.RopeScalingFactor == 1f ? frequency : Scale(frequency, config.RopeScalingFactor);
+            _frequencies[pair] = config switch
+            {
+                { RopeScalingFactor: 1f } => frequency,
+                { RopeScaling: RopeScalingKind.Linear } => frequency / config.RopeScalingFactor,
+                _ => Scale(frequency, config),
+            };
         }
     }
 
@@ -46,22 +51,36 @@ internal sealed unsafe class RotaryEmbedding
     }
 
     /// <inheritdoc cref="RotaryKernel.Rotate"/>
-    public void Rotate(float* head, float* rotations, float* rotated) => RotaryKernel.Rotate(head, rotations, rotated, PairCount);
-
-    private static float Scale(float frequency, float factor)
+    public void Rotate(float* head, float* rotations, float* rotated)
     {
+        if (_halves)
+        {
+            RotaryKernel.RotateHalves(head, rotations, rotated, PairCount);
+        }
+        else
+        {
+            RotaryKernel.Rotate(head, rotations, rotated, PairCount);
+        }
+    }
+
+    // meta-llama/llama-models, apply_scaling: wavelengths beyond the old context are stretched by the factor, short ones are kept, and those
+    // between are mixed.
+    private static float Scale(float frequency, LlamaConfig config)
+    {
+        var (factor, oldContextLength) = (config.RopeScalingFactor, config.RopeOldContextLength);
+        var (low, high) = (config.RopeLowFrequencyFactor, config.RopeHighFrequencyFactor);
         var wavelength = 2f * MathF.PI / frequency;
-        if (wavelength < OldContextLength / HighFrequencyFactor)
+        if (wavelength < oldContextLength / high)
         {
             return frequency;
         }
 
-        if (wavelength > OldContextLength / LowFrequencyFactor)
+        if (wavelength > oldContextLength / low)
         {
             return frequency / factor;
         }
 
-        var smooth = ((OldContextLength / wavelength) - LowFrequencyFactor) / (HighFrequencyFactor - LowFrequencyFactor);
+        var smooth = ((oldContextLength / wavelength) - low) / (high - low);
         return ((1f - smooth) * frequency / factor) + (smooth * frequency);
     }
 }

@@ -8,7 +8,6 @@ internal enum StepOperation
 {
     Command = 1,
     CommandBody,
-    Embedding,
     Attention,
     FeedForward,
     Logits,

@@ -7,6 +7,7 @@ namespace Distributed.Engine.Model;
 public sealed class StepResult
 {
     private readonly ShardPlan _plan;
+    private readonly int _vocabularySize;
     private readonly Entry[] _entries; // [output]
     private readonly LogitsGroup[] _groups; // [group], of one output while it is merged
     private readonly int[] _cursors; // [rank], likewise
@@ -16,6 +17,7 @@ public sealed class StepResult
     internal StepResult(ShardPlan plan, int maxOutputCount)
     {
         _plan = plan;
+        _vocabularySize = plan.VocabularyOf(plan.WorldSize - 1).End;
         _entries = new Entry[maxOutputCount];
         _groups = new LogitsGroup[plan.WorldSize * plan.VocabularyGroupCount];
         _cursors = new int[plan.WorldSize];
@@ -69,10 +71,11 @@ public sealed class StepResult
 
             if (wanted.Detail == LogitsDetail.FullRow)
             {
-                entry.RowLength = _plan.Vocabulary.Count * _plan.WorldSize;
+                entry.RowLength = _vocabularySize;
                 for (var rank = 0; rank < _plan.WorldSize; rank++)
                 {
-                    Piece(answers, stride, offset, rank, wanted.Detail).Row.CopyTo(_rows.AsSpan(rowStart + (rank * _plan.Vocabulary.Count)));
+                    var slice = _plan.VocabularyOf(rank);
+                    Piece(answers, stride, offset, rank, wanted.Detail).Row[..slice.Count].CopyTo(_rows.AsSpan(rowStart + slice.Start));
                 }
             }
 
@@ -94,7 +97,7 @@ public sealed class StepResult
                 entry.Best = summary;
             }
 
-            if (wanted.TargetTokenId / _plan.Vocabulary.Count == rank && wanted.TargetTokenId >= 0)
+            if (wanted.TargetTokenId >= 0 && _plan.RankOfToken(wanted.TargetTokenId) == rank)
             {
                 entry.TargetLogit = summary.TargetLogit;
             }
@@ -136,7 +139,7 @@ public sealed class StepResult
             for (var rank = 0; rank < _plan.WorldSize; rank++)
             {
                 var list = Piece(answers, stride, offset, rank, wanted.Detail).Candidates;
-                if (_cursors[rank] < list.Length && (best < 0 || list[_cursors[rank]].Logit > candidate.Logit))
+                if (_cursors[rank] < list.Length && list[_cursors[rank]].TokenId >= 0 && (best < 0 || list[_cursors[rank]].Logit > candidate.Logit))
                 {
                     best = rank;
                     candidate = list[_cursors[rank]];
@@ -150,7 +153,7 @@ public sealed class StepResult
     private LogitsPiece Piece(Span<byte> answers, int stride, int offset, int rank, LogitsDetail detail)
         => LogitsPiece.At(answers[((rank * stride) + offset)..], _plan, detail);
 
-    private int CandidateCapacity => Math.Min(LogitsPiece.MaxCandidateCount, _plan.Vocabulary.Count * _plan.WorldSize);
+    private int CandidateCapacity => Math.Min(LogitsPiece.MaxCandidateCount, _vocabularySize);
 
     private void Reserve(ReadOnlySpan<StepOutput> outputs)
     {
@@ -158,7 +161,7 @@ public sealed class StepResult
         foreach (var output in outputs)
         {
             candidates += output.Detail == LogitsDetail.Best ? 0 : CandidateCapacity;
-            rows += output.Detail == LogitsDetail.FullRow ? _plan.Vocabulary.Count * _plan.WorldSize : 0;
+            rows += output.Detail == LogitsDetail.FullRow ? _vocabularySize : 0;
         }
 
         if (_candidates.Length < candidates)

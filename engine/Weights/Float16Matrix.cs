@@ -4,12 +4,8 @@ using Distributed.Engine.Kernels;
 namespace Distributed.Engine.Weights;
 
 /// <summary>Weights stored as IEEE 754 binary16.</summary>
-internal sealed class Float16Matrix(MappedTensor tensor, int rowCount, int columnCount, int groupCount)
-    : WeightMatrix(tensor, rowCount, columnCount, groupCount, sizeof(ushort))
+internal sealed class Float16Matrix(MatrixView view, int groupCount) : WeightMatrix(view, groupCount, sizeof(ushort))
 {
     public override void Multiply(KernelSet kernels, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
         => kernels.MultiplyFloat16(Operand, inputs, outputs, rowStart, rowEnd);
-
-    public override void ReadRow(int row, Span<float> destination)
-        => WeightElements.Widen(TensorType.Float16, Operand.Data + (row * RowByteCount), destination);
 }

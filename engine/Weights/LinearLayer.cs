@@ -4,7 +4,7 @@ namespace Distributed.Engine.Weights;
 
 /// <summary>
 /// Matrices with the same inputs, such as those of queries, keys and values, as one loop over all their rows: their weights follow each
-/// other through the threads without a pause between them.
+/// other through the threads without a pause between them. Rows that lie in several files are several matrices.
 /// </summary>
 internal sealed unsafe class LinearLayer
 {
@@ -21,16 +21,16 @@ internal sealed unsafe class LinearLayer
 
     /// <param name="kernels">Multiply.</param>
     /// <param name="pool">Runs the loop.</param>
-    /// <param name="matrices">At least one; of equal columns, groups and element size.</param>
+    /// <param name="matrices">Of equal columns, groups and element size; none where the rank has no rows.</param>
     public LinearLayer(KernelSet kernels, ComputePool pool, params WeightMatrix[] matrices)
     {
         _kernels = kernels;
         _pool = pool;
         _matrices = matrices;
         _multiplyRows = MultiplyRows;
-        InputLayout = matrices[0].InputLayout;
+        InputLayout = matrices.FirstOrDefault()?.InputLayout ?? default;
         RowCount = matrices.Sum(matrix => matrix.RowCount);
-        _rowByteCount = (long)matrices[0].ColumnCount * InputLayout.ElementSize;
+        _rowByteCount = (long)InputLayout.GroupCount * InputLayout.GroupLength * InputLayout.ElementSize;
         if (Array.Exists(matrices, matrix => matrix.InputLayout != InputLayout))
         {
             throw new ArgumentException("Matrices with the same inputs must be stored alike.", nameof(matrices));
@@ -43,6 +43,9 @@ internal sealed unsafe class LinearLayer
     /// <summary>Rows of all matrices: the width of the output.</summary>
     public int RowCount { get; }
 
+    /// <summary>Bytes of the weights.</summary>
+    public long ByteCount => RowCount * _rowByteCount;
+
     /// <summary>Computes every output of every token.</summary>
     /// <param name="inputs">[token, InputLayout.PaddedLength], arranged by <see cref="InputLayout"/>.</param>
     /// <param name="tokenCount">Tokens.</param>
@@ -52,9 +55,15 @@ internal sealed unsafe class LinearLayer
     {
         _inputs = new LinearInputs((nint)inputs, InputLayout.PaddedLength, tokenCount);
         _outputs = new LinearOutputs((nint)outputs, outputStride);
-        var grain = Math.Clamp(GrainByteCount / (_rowByteCount * tokenCount), 4, int.MaxValue - 3);
-        _pool.For(RowCount, (int)(grain + 3) & ~3, _multiplyRows);
+        if (RowCount > 0)
+        {
+            _pool.For(RowCount, Grain(_rowByteCount, tokenCount), _multiplyRows);
+        }
     }
+
+    /// <summary>Rows that are worth a hand-over to another thread; a multiple of the kernels' four.</summary>
+    public static int Grain(long rowByteCount, int tokenCount)
+        => (int)(Math.Clamp(GrainByteCount / (rowByteCount * tokenCount), 4, int.MaxValue - 3) + 3) & ~3;
 
     private void MultiplyRows(int start, int end)
     {

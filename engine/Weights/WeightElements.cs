@@ -33,18 +33,22 @@ internal static unsafe class WeightElements
         }
     }
 
-    /// <summary>All elements of a vector, widened.</summary>
-    /// <exception cref="CheckpointException">The tensor is no vector of this length.</exception>
-    public static void ReadVector(MappedTensor tensor, Span<float> destination)
+    /// <summary>Elements of a vector from <paramref name="start"/>, widened; files may divide the vector.</summary>
+    /// <param name="tensor">[element], with all that are asked for.</param>
+    /// <param name="destination">As many as are wanted.</param>
+    /// <param name="start">The first.</param>
+    public static void ReadVector(StoredTensor tensor, Span<float> destination, int start)
     {
-        if (tensor.Shape.Length != 1 || tensor.Shape[0] != destination.Length)
+        var partCount = (int)tensor.Parts[0].Shape[0];
+        var elementSize = StorageType.Of(tensor.Type).ItemByteCount;
+        while (!destination.IsEmpty)
         {
-            throw new CheckpointException(
-                $"Tensor {tensor.Name} is [{string.Join(", ", tensor.Shape)}] but the model needs [{destination.Length}]; " +
-                "the checkpoint belongs to another model.");
+            var (part, offset) = (start / partCount, start % partCount);
+            var count = Math.Min(destination.Length, partCount - offset);
+            Widen(tensor.Type, tensor.Parts[part].Data + (offset * elementSize), destination[..count]);
+            destination = destination[count..];
+            start += count;
         }
-
-        Widen(tensor.Type, tensor.Data, destination);
     }
 
     private static ushort ReadUInt16(nint source, int index) => Unsafe.ReadUnaligned<ushort>((ushort*)source + index);

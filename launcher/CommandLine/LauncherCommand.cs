@@ -21,12 +21,17 @@ internal static class LauncherCommand
         }
 
         List<string> problems = [.. split.Problems];
-        var reader = new LaunchOptionsReader(split.ValueOf, Environment.GetEnvironmentVariable, problems);
+        var reader = new LaunchOptionsReader(new OptionValues(split.ValueOf, Environment.GetEnvironmentVariable, problems));
         var finder = new WorkerProgramFinder(AppContext.BaseDirectory, Environment.GetEnvironmentVariable);
         var program = split.HasUnknownOption ? null : reader.FindProgram(split.Program, finder);
         var options = reader.Read(program);
         if (problems.Count == 0)
         {
+            foreach (var note in options!.Notes)
+            {
+                console.Say($"distrun: {note}");
+            }
+
             return (options, ExitCodes.Success);
         }
 
@@ -44,11 +49,9 @@ internal static class LauncherCommand
 
     private static string Help()
     {
-        var names = LauncherOption.Supported
-            .Select(option => option.Alias is { } alias ? $"{alias}, {option.Name}" : $"{option.Name} {option.ValueName}")
-            .ToArray();
-        var width = names.Max(name => name.Length) + 1;
-        var options = names.Zip(LauncherOption.Supported, (name, option) => $"  {name.PadRight(width)}{option.Description}");
+        var width = LauncherOption.Groups.SelectMany(group => group.Options).Max(option => Name(option).Length) + 1;
+        var groups = LauncherOption.Groups.Select(group => $"{group.Title}\n"
+            + string.Join('\n', group.Options.Select(option => $"  {Name(option).PadRight(width)}{option.Description}")));
         return $$"""
             distrun [options] program [arguments of the program]
 
@@ -58,7 +61,9 @@ internal static class LauncherCommand
             worker, the bundled Llama worker. Everything after its name belongs to it; ${local_rank} there becomes the rank's number.
 
             Options, each also spelled with _ for -, and with PET_<NAME> for its default (PET_NPROC_PER_NODE=2):
-            {{string.Join(Environment.NewLine, options)}}
+            {{string.Join("\n\n", groups)}}
+
+            Other
               {{"-h, --help".PadRight(width)}}Print this.
               {{"--version".PadRight(width)}}Print the version.
 
@@ -67,4 +72,6 @@ internal static class LauncherCommand
               distrun --nproc-per-node 4 ./my_program --its-own-option
             """;
     }
+
+    private static string Name(LauncherOption option) => option.Alias is { } alias ? $"{alias}, {option.Name}" : $"{option.Name} {option.ValueName}";
 }

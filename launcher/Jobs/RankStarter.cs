@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using Distributed.Collectives.Launching;
 using Distributed.Launcher.CommandLine;
 using Distributed.Launcher.Output;
 using Distributed.Launcher.Processes;
@@ -13,86 +11,72 @@ internal sealed class RankStarter
     private readonly ConsoleOutput _console;
     private readonly JobDirectory _job;
     private readonly Guardian? _guardian;
-    private readonly string _host;
     private readonly WorkerEnvironment _environment = new(Environment.GetEnvironmentVariables());
-    private readonly Task<JobIdentity>? _identity; // where the ranks take an envelope
+    private readonly UserInput _userInput = new();
 
     /// <param name="options">What the user asked for.</param>
     /// <param name="console">Where the programs write.</param>
     /// <param name="job">The job's directory.</param>
     /// <param name="guardian">Kills the programs if the launcher is killed, where there is one.</param>
-    /// <param name="host">The name of this machine.</param>
-    public RankStarter(LaunchOptions options, ConsoleOutput console, JobDirectory job, Guardian? guardian, string host)
+    public RankStarter(LaunchOptions options, ConsoleOutput console, JobDirectory job, Guardian? guardian)
     {
         _options = options;
         _console = console;
         _job = job;
         _guardian = guardian;
-        _host = host;
-
-        // Cryptography is the slowest part of the framework to load; it is not waited for before the first rank.
-        _identity = options.Program.TakesEnvelope ? Task.Run(JobIdentity.Create) : null;
-        StorePath = Path.Combine(job.Path, "store.sock");
     }
-
-    /// <summary>Where the rendezvous store listens.</summary>
-    public string StorePath { get; }
-
-    /// <summary>Whether there is anything to meet for: the store serves those who know the job's secret.</summary>
-    public bool NeedsStore => _options.Program.TakesEnvelope && WorldSize > 1;
-
-    private int WorldSize => _options.LocalWorldSize;
 
     /// <inheritdoc cref="WorkerEnvironment.ShareCores"/>
-    public int? ShareCores() => _environment.ShareCores(Environment.ProcessorCount, WorldSize);
-
-    /// <summary>The job's id and secret, for the store.</summary>
-    public async Task<(string JobId, JobSecret Secret)> GetIdentity()
-    {
-        var identity = await _identity!;
-        return (identity.JobId, identity.Secret);
-    }
+    public int? ShareCores() => _environment.ShareCores(Environment.ProcessorCount, _options.LocalWorldSize);
 
     /// <summary>Starts the run of the bundled worker that checks the input.</summary>
+    /// <param name="worldSize">Ranks of the job.</param>
     /// <exception cref="StartException">It cannot be started.</exception>
-    public Worker StartPreflight()
+    public Worker StartPreflight(int worldSize)
     {
-        var command = Command(0, _environment.OfPreflight(WorldSize, _job.Path), ChildInput.Empty);
-        var output = new WorkerOutput(ConsoleTarget.Out, OutPrefix: null, ErrorPrefix: null);
-        return new Worker(0, command, _guardian, _console, output, envelope: null);
+        var command = Command(0, _environment.OfPreflight(worldSize, _job.Path), ChildInput.Empty);
+        return new Worker(0, 0, command, _guardian, _console, PassOn, envelope: null);
+
+        static (StreamRoute Out, StreamRoute Error) PassOn(TailBuffer tail)
+            => (new StreamRoute { Console = ConsoleTarget.Out }, new StreamRoute { Console = ConsoleTarget.Error, Tail = tail });
     }
 
     /// <summary>Starts one rank.</summary>
+    /// <param name="plan">What the ranks of this attempt share.</param>
+    /// <param name="localRank">Which one.</param>
     /// <exception cref="StartException">It cannot be started.</exception>
-    public Worker Start(int rank, int masterPort, ErrorFiles errorFiles)
+    public Worker Start(AttemptPlan plan, int localRank)
     {
         var takesEnvelope = _options.Program.TakesEnvelope;
-        var environment = new RankEnvironment
+        var environment = plan.Placement.ToEnvironment(localRank) with
         {
-            Rank = rank,
-            LocalRank = rank,
-            WorldSize = WorldSize,
-            LocalWorldSize = WorldSize,
             RoleName = _options.Role,
-            RoleRank = rank,
-            RoleWorldSize = WorldSize,
-            MasterAddress = _options.MasterAddress,
-            MasterPort = masterPort,
+            RestartCount = plan.RestartCount,
+            MaxRestarts = _options.Restarts.MaxRestarts,
             RunId = _options.RunId,
-            ErrorFile = errorFiles.Of(rank),
-            StoreAddress = NeedsStore ? $"unix:{StorePath}" : null,
+            ErrorFile = plan.Logs.ErrorFileOf(localRank),
+            StoreAddress = plan.StoreAddress,
             RuntimeDirectory = _job.Path,
             HasEnvelope = takesEnvelope,
         };
+        var rank = environment.Rank;
+        var variables = _environment.Of(_options.VirtualLocalRank ? environment with { LocalRank = 0 } : environment);
+        if (_options.VirtualLocalRank)
+        {
+            variables[Gpus.VisibleDevices] = Gpus.DeviceOf(localRank, variables.GetValueOrDefault(Gpus.VisibleDevices));
+        }
+
         var takesInput = takesEnvelope && rank == 0;
-        var envelope = _identity?.Result.ToEnvelope(rank, userInputIsTerminal: takesInput && StandardInput.IsTerminal);
-        var command = Command(rank, _environment.Of(environment), takesEnvelope ? ChildInput.Pipe : ChildInput.Inherited);
-        var worker = new Worker(rank, command, _guardian, _console, OutputOf(rank), envelope);
-        worker.ConnectInput(takesInput ? StandardInput.Open() : null);
+        var envelope = takesEnvelope
+            ? plan.Identity!.Result.ToEnvelope(plan.RestartCount, rank, userInputIsTerminal: takesInput && StandardInput.IsTerminal)
+            : null;
+        var command = Command(localRank, variables, takesEnvelope ? ChildInput.Pipe : ChildInput.Inherited);
+        var worker = new Worker(rank, localRank, command, _guardian, _console, tail => plan.Output.RoutesOf(localRank, tail), envelope);
+        worker.ConnectInput(takesInput ? _userInput : null);
         return worker;
     }
 
-    private ChildCommand Command(int rank, Dictionary<string, string> variables, ChildInput input)
+    private ChildCommand Command(int localRank, Dictionary<string, string> variables, ChildInput input)
     {
         if (_options.Program.IsBundled)
         {
@@ -100,28 +84,6 @@ internal sealed class RankStarter
             variables.TryAdd("DOTNET_ROOT", WorkerProgramFinder.DotnetFolder);
         }
 
-        return new ChildCommand(_options.Program.Path, _options.Program.ArgumentsOf(rank), variables, input);
-    }
-
-    private WorkerOutput OutputOf(int rank)
-    {
-        var template = _options.PrefixTemplate ?? (WorldSize > 1 ? LinePrefix.DefaultTemplate : "");
-        var prefix = LinePrefix.Format(template, _options.Role, rank, rank, _host);
-        if (_options.Program.IsBundled)
-        {
-            // Rank 0's stdout carries the results and nothing else; all that is said goes to stderr.
-            return rank == 0 ? new(ConsoleTarget.Out, OutPrefix: null, prefix) : new(ConsoleTarget.Error, prefix, prefix);
-        }
-
-        return WorldSize == 1 && prefix.Length == 0 ? new(ConsoleTarget.Out, null, null) : new(ConsoleTarget.Out, prefix, prefix);
-    }
-
-    /// <summary>What the ranks of this job share and nobody else knows.</summary>
-    private sealed record JobIdentity(string JobId, JobSecret Secret)
-    {
-        public static JobIdentity Create() => new(Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16)), JobSecret.Create());
-
-        public JobEnvelope ToEnvelope(int rank, bool userInputIsTerminal)
-            => new(JobId, Secret, Epoch: 0, rank, Environment.ProcessId) { UserInputIsTerminal = userInputIsTerminal };
+        return new ChildCommand(_options.Program.Path, _options.Program.ArgumentsOf(localRank), variables, input);
     }
 }

@@ -4,12 +4,6 @@ using Distributed.Launcher.Processes;
 
 namespace Distributed.Launcher.Jobs;
 
-/// <summary>Where the output of a worker goes.</summary>
-/// <param name="OutTarget">Which of the launcher's streams takes its stdout; its stderr goes to stderr.</param>
-/// <param name="OutPrefix">Before each line of its stdout; <see langword="null"/> to pass the bytes on as they come.</param>
-/// <param name="ErrorPrefix">Before each line of its stderr; <see langword="null"/> to pass the bytes on as they come.</param>
-internal sealed record WorkerOutput(ConsoleTarget OutTarget, byte[]? OutPrefix, byte[]? ErrorPrefix);
-
 /// <summary>One running program of the job, with what ties it to the launcher.</summary>
 internal sealed class Worker : IDisposable
 {
@@ -21,23 +15,35 @@ internal sealed class Worker : IDisposable
     private readonly OutputForwarder _error;
 
     /// <summary>Starts it.</summary>
-    /// <param name="rank">Its rank; 0 for the preflight.</param>
+    /// <param name="rank">Its global rank; 0 for the preflight.</param>
+    /// <param name="localRank">Its index on this node.</param>
     /// <param name="command">The program.</param>
     /// <param name="guardian">Kills it if the launcher is killed.</param>
-    /// <param name="console">Where it writes.</param>
-    /// <param name="output">How.</param>
+    /// <param name="console">The launcher's own streams.</param>
+    /// <param name="routes">Where its streams go, given the buffer for the last lines of its stderr.</param>
     /// <param name="envelope">What it is told in private, if it is.</param>
     /// <exception cref="StartException">It cannot be started.</exception>
-    public Worker(int rank, ChildCommand command, Guardian? guardian, ConsoleOutput console, WorkerOutput output, JobEnvelope? envelope)
+    public Worker(
+        int rank,
+        int localRank,
+        ChildCommand command,
+        Guardian? guardian,
+        ConsoleOutput console,
+        Func<TailBuffer, (StreamRoute Out, StreamRoute Error)> routes,
+        JobEnvelope? envelope)
     {
         Rank = rank;
+        LocalRank = localRank;
         Process = ChildProcess.Start(command, guardian);
         _link = envelope is null ? null : new WorkerLink(Process.Input!, envelope);
-        _out = OutputForwarder.Start(Process.Output, console, output.OutTarget, output.OutPrefix, tail: null);
-        _error = OutputForwarder.Start(Process.Error, console, ConsoleTarget.Error, output.ErrorPrefix, Tail);
+        var (output, error) = routes(Tail);
+        _out = OutputForwarder.Start(Process.Output, console, output);
+        _error = OutputForwarder.Start(Process.Error, console, error);
     }
 
     public int Rank { get; }
+
+    public int LocalRank { get; }
 
     public ChildProcess Process { get; }
 
@@ -47,24 +53,22 @@ internal sealed class Worker : IDisposable
     /// <summary>The last lines of its stderr.</summary>
     public TailBuffer Tail { get; } = new();
 
-    /// <summary>Gives it the launcher's stdin to read, or an empty one, where it takes its input from the launcher at all.</summary>
-    /// <param name="input">The launcher's stdin; <see langword="null"/> for an empty one.</param>
-    public void ConnectInput(Stream? input)
+    /// <summary>Gives it the user's input to read, or an empty one, where it takes its input from the launcher at all.</summary>
+    /// <param name="input">The user's; <see langword="null"/> for an empty one.</param>
+    public void ConnectInput(UserInput? input)
     {
-        if (_link is null)
-        {
-            return;
-        }
-
         if (input is null)
         {
-            _link.EndUserInput();
+            _link?.EndUserInput();
         }
-        else
+        else if (_link is not null)
         {
-            new Thread(() => _link.ForwardUserInput(input)) { IsBackground = true, Name = "input" }.Start();
+            input.Connect(_link);
         }
     }
+
+    /// <summary>Waits a moment for what a rank that has ended wrote to stderr last, so that <see cref="Tail"/> has it.</summary>
+    public void WaitForLastWords(TimeSpan limit) => _error.TryWaitForEnd(limit);
 
     /// <summary>Waits until all that it has written is on the console.</summary>
     public void WaitForOutput()

@@ -20,8 +20,8 @@ public sealed class OneShardDemo : IDisposable
     internal OneShardDemo(int? damagedLayer)
     {
         using var demo = MetaCheckpoint.Open(Repository.DemoCheckpoint, tokenizerVocabularySize: 1024);
-        using var first = demo.Map(0);
-        using var second = demo.Map(1);
+        using var first = demo.MapShard(0);
+        using var second = demo.MapShard(1);
         var names = Enumerable.Range(0, demo.Config.LayerCount)
             .SelectMany(layer => new[]
             {

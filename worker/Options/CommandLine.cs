@@ -5,7 +5,8 @@ namespace Distributed.Worker.Options;
 
 /// <summary>What the command line says.</summary>
 /// <param name="Command">
-/// One of <see cref="OptionCatalog"/>'s; <see langword="null"/> where there is none or where <paramref name="PrintHelp"/> is the answer.
+/// One of <see cref="OptionCatalog"/>'s; <see langword="null"/> where there is none, where its config cannot be read, or where
+/// <paramref name="PrintHelp"/> is the answer.
 /// </param>
 /// <param name="Values">The options that were given, those of <c>--config</c> among them.</param>
 /// <param name="Problems">A sentence for each mistake so far.</param>
@@ -24,29 +25,50 @@ internal sealed record CommandLine(string? Command, OptionValues Values, List<st
             return new CommandLine(null, values, [], () => result.Invoke());
         }
 
-        var problems = result.Errors.Select(error => error.Message).ToList();
         if (!commands.TryGetValue(result.CommandResult.Command, out var options))
         {
-            problems.Add("Name a command: complete, chat or tokenize; worker --help describes them.");
-            return new CommandLine(null, values, problems, null);
-        }
-
-        foreach (var (definition, option) in options)
-        {
-            if (result.GetResult(option) is { Implicit: false } given)
-            {
-                List<string> texts = [.. given.Tokens.Select(token => token.Value)];
-                values.Add(definition.Name, $"--{definition.Name}", texts.Count > 0 ? texts : ["true"]);
-            }
+            var given = result.UnmatchedTokens.Count > 0 ? OptionReader.Shown(result.UnmatchedTokens[0]) : null;
+            var problem = given is null
+                ? "Name a command: complete, chat or tokenize; worker --help describes them."
+                : $"'{given}' is no command: name complete, chat or tokenize; worker --help describes them.";
+            return new CommandLine(null, values, [problem], null);
         }
 
         var command = result.CommandResult.Command.Name;
-        if (values[OptionCatalog.Config] is { } config)
+        var problems = new List<string>();
+        AddUnmatched(result.UnmatchedTokens, command, problems);
+        foreach (var (definition, option) in options)
         {
-            ConfigFile.Read(config.Last, command, values, problems);
+            if (result.GetResult(option) is not { Implicit: false } given)
+            {
+                continue;
+            }
+
+            List<string> texts = [.. given.Tokens.Select(token => token.Value)];
+            if (texts.Count > 0 || definition.ValueName is null)
+            {
+                values.Add(definition.Name, $"--{definition.Name}", texts.Count > 0 ? texts : ["true"]);
+                problems.AddRange(given.Errors.Select(error => error.Message));
+            }
+            else
+            {
+                problems.Add($"--{definition.Name} needs a value ({definition.ValueName}); worker {command} --help says which.");
+            }
         }
 
-        return new CommandLine(command, values, problems, null);
+        var isConfigRead = values[OptionCatalog.Config] is not { } config || ConfigFile.TryRead(config.Last, command, values, problems);
+        return new CommandLine(isConfigRead ? command : null, values, problems, null); // without it, all that it might say seems to be missing
+    }
+
+    private static void AddUnmatched(IReadOnlyList<string> tokens, string command, List<string> problems)
+    {
+        var options = tokens.Where(token => token.StartsWith('-')).ToArray();
+        problems.AddRange(options.Select(
+            option => $"'{OptionReader.Shown(option)}' is no option of {command}; worker {command} --help lists them."));
+        if (options.Length == 0 && tokens.Count > 0) // beside an unknown option they are likely its value
+        {
+            problems.Add($"'{OptionReader.Shown(string.Join(' ', tokens))}' belongs to no option of {command}; put a text with spaces in quotes.");
+        }
     }
 
     private static RootCommand Root(out Dictionary<Command, (OptionDefinition Definition, Option Option)[]> commands)
@@ -64,7 +86,7 @@ internal sealed record CommandLine(string? Command, OptionValues Values, List<st
         ];
         foreach (var (name, description) in all)
         {
-            var command = new Command(name, description);
+            var command = new Command(name, description) { TreatUnmatchedTokensAsErrors = false }; // a sentence of our own says it
             var options = OptionCatalog.Of(name).Where(option => !option.ConfigOnly).Select(option => (option, ToOption(option))).ToArray();
             foreach (var (_, option) in options)
             {

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Distributed.Worker.Prompts;
 
 namespace Distributed.Worker.Options;
 
@@ -15,7 +16,8 @@ internal static class ConfigFile
     };
 
     /// <summary>Adds the file's values under those that <paramref name="values"/> has; its paths are relative to its folder.</summary>
-    public static void Read(string path, string command, OptionValues values, List<string> problems)
+    /// <returns>Whether there is such an object; mistakes within it do not count.</returns>
+    public static bool TryRead(string path, string command, OptionValues values, List<string> problems)
     {
         try
         {
@@ -23,10 +25,11 @@ internal static class ConfigFile
             if (document.RootElement.ValueKind != JsonValueKind.Object)
             {
                 problems.Add($"--config {path} is not a JSON object; write {{\"option\": value, ...}}.");
-                return;
+                return false;
             }
 
             AddProperties(document.RootElement, path, command, values, problems);
+            return true;
         }
         catch (JsonException exception)
         {
@@ -40,11 +43,13 @@ internal static class ConfigFile
         {
             problems.Add($"--config {path} cannot be read: {exception.Message}");
         }
+
+        return false;
     }
 
     private static JsonDocument Parse(string path)
     {
-        using var stream = File.OpenRead(path);
+        using var stream = UserText.OpenFile(path);
         return stream.Length <= MaxByteCount
             ? JsonDocument.Parse(stream, Syntax)
             : throw new IOException($"it has {stream.Length} bytes; a config has at most {MaxByteCount}.");

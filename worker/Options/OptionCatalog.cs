@@ -8,6 +8,7 @@ internal static class OptionCatalog
     public const string Tokenize = "tokenize";
 
     public const string CheckpointDirectory = "ckpt-dir";
+    public const string Model = "model";
     public const string TokenizerPath = "tokenizer-path";
     public const string MaxSequenceLength = "max-seq-len";
     public const string MaxBatchSize = "max-batch-size";
@@ -36,7 +37,7 @@ internal static class OptionCatalog
     public static readonly IReadOnlyList<string> Inputs = [Prompt, PromptTokens, PromptsFile, Dialogs, DialogsFile];
 
     private static readonly OptionDefinition Tokenizer =
-        new(TokenizerPath, "FILE", "The SentencePiece model that belongs to the checkpoint, tokenizer.model.") { IsPath = true };
+        new(TokenizerPath, "FILE", "The tokenizer that belongs to the checkpoint, a SentencePiece tokenizer.model. Default with --model: the folder's.") { IsPath = true };
 
     private static readonly OptionDefinition ConfigFile =
         new(Config, "FILE", "JSON with any of these options as keys, in either spelling; the command line wins.") { IsPath = true };
@@ -46,7 +47,7 @@ internal static class OptionCatalog
     {
         Complete =>
         [
-            .. Model(maxSequenceLength: 128, maxBatchSize: 4, maxGenerationLength: "64"),
+            .. ModelOptions(maxSequenceLength: 128, maxBatchSize: 4, maxGenerationLength: "64"),
             new(Echo, null, "Begin each result with the prompt."),
             new(Prompt, "TEXT", "A text to continue; may be repeated.") { Repeats = true, ConfigPlural = "prompts" },
             new(PromptTokens, "IDS", "Token ids to continue, such as 1,15043, BOS included by you; may be repeated.") { Repeats = true },
@@ -58,7 +59,7 @@ internal static class OptionCatalog
         ],
         Chat =>
         [
-            .. Model(maxSequenceLength: 512, maxBatchSize: 8, maxGenerationLength: "None"),
+            .. ModelOptions(maxSequenceLength: 512, maxBatchSize: 8, maxGenerationLength: "None"),
             new(DialogsFile, "FILE", "JSON: a dialog ([{\"role\":\"user\",\"content\":\"...\"}]), a list of dialogs, or a dialog a line.")
             {
                 IsPath = true,
@@ -80,9 +81,16 @@ internal static class OptionCatalog
         _ => throw new ArgumentOutOfRangeException(nameof(command), command, "No such command."),
     };
 
-    private static IEnumerable<OptionDefinition> Model(int maxSequenceLength, int maxBatchSize, string maxGenerationLength) =>
+    private static IEnumerable<OptionDefinition> ModelOptions(int maxSequenceLength, int maxBatchSize, string maxGenerationLength) =>
     [
-        new(CheckpointDirectory, "DIR", "Folder with params.json and consolidated.*.pth, one file a rank.") { IsPath = true },
+        new(Model, "DIR", "Folder of a model: Hugging Face's config.json and *.safetensors, or Meta's files, with the tokenizer beside them.")
+        {
+            IsPath = true,
+        },
+        new(CheckpointDirectory, "DIR", "In place of --model: the folder without the tokenizer, for which --tokenizer-path is then needed.")
+        {
+            IsPath = true,
+        },
         Tokenizer,
         new(MaxSequenceLength, "N", $"Positions a row, prompt and new tokens together. Default: {maxSequenceLength}."),
         new(MaxBatchSize, "N", $"Rows that run together; more prompts run in consecutive batches. Default: {maxBatchSize}."),

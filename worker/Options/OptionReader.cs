@@ -7,6 +7,9 @@ namespace Distributed.Worker.Options;
 /// <summary>Turns what was given into values, and collects a sentence for each that is none: a user sees all mistakes at once.</summary>
 internal sealed class OptionReader(OptionValues values, List<string> problems)
 {
+    /// <summary>A text of the user's, short enough for a sentence.</summary>
+    public static string Shown(string text) => text.Length <= 60 ? text : $"{text[..57]}...";
+
     public string? Text(string name) => values[name]?.Last;
 
     public string? Required(string name, string next)
@@ -126,6 +129,4 @@ internal sealed class OptionReader(OptionValues values, List<string> problems)
         problems.Add($"{given.Source} {Shown(given.Last)} {rule}.");
         return otherwise;
     }
-
-    private static string Shown(string text) => text.Length <= 60 ? text : $"{text[..57]}...";
 }

@@ -57,11 +57,19 @@ internal sealed record RunOptions
             StopTokenIds = reader.TokenIds(OptionCatalog.StopTokenIds),
         };
         problems.AddRange(generation.Problems());
+        var model = values.Has(OptionCatalog.Model) ? reader.Required(OptionCatalog.Model, "name the folder of the model") : null;
+        if (model is not null && values.Has(OptionCatalog.CheckpointDirectory))
+        {
+            problems.Add("--model and --ckpt-dir both name the checkpoint; keep one.");
+        }
+
         return new RunOptions
         {
-            CheckpointDirectory = reader.Required(
-                OptionCatalog.CheckpointDirectory, "name the folder with params.json and consolidated.00.pth, or a --config that does"),
-            TokenizerPath = reader.Required(OptionCatalog.TokenizerPath, "name the checkpoint's tokenizer.model, or a --config that does"),
+            CheckpointDirectory = model ?? reader.Required(
+                OptionCatalog.CheckpointDirectory, "name the folder of the checkpoint, or a whole model's with --model, or a --config that does"),
+            TokenizerPath = model is not null && !values.Has(OptionCatalog.TokenizerPath)
+                ? ModelFolder.FindTokenizer(model, problems)
+                : reader.Required(OptionCatalog.TokenizerPath, "name the checkpoint's tokenizer.model, or a --config that does"),
             MaxSequenceLength = maxSequenceLength,
             MaxBatchSize = reader.Integer(OptionCatalog.MaxBatchSize, chat ? 8 : 4, 1, MaxBatchSizeLimit),
             Generation = generation,

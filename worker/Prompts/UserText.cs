@@ -20,7 +20,7 @@ internal static class UserText
     {
         try
         {
-            using var stream = File.OpenRead(path);
+            using var stream = OpenFile(path);
             return ReadToEnd(stream, path, problems);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
@@ -28,6 +28,31 @@ internal static class UserText
             problems.Add($"--{option} {path} cannot be read: {exception.Message}");
             return null;
         }
+    }
+
+    /// <summary>Opens a regular file: it is read once before any rank is started and once by rank 0, which a pipe would not bear.</summary>
+    /// <exception cref="IOException">It is none, or cannot be opened.</exception>
+    /// <exception cref="UnauthorizedAccessException">It may not be read.</exception>
+    public static FileStream OpenFile(string path)
+    {
+        if (Directory.Exists(path))
+        {
+            throw new IOException("it is a folder; name a file in it.");
+        }
+
+        // /dev/fd/63, which is what a shell makes of <(command), would be a descriptor of this process and any file of its own.
+        if (!Path.GetFullPath(path).StartsWith("/dev/", StringComparison.Ordinal))
+        {
+            var stream = File.OpenRead(path);
+            if (stream.CanSeek)
+            {
+                return stream;
+            }
+
+            stream.Dispose();
+        }
+
+        throw new IOException("it is no regular file and has to be read more than once; write it to a file first.");
     }
 
     /// <summary>Reads a stream of at most <see cref="MaxByteCount"/> as UTF-8.</summary>

@@ -17,7 +17,7 @@ internal abstract class GenerationCommand(RunOptions options)
 
     /// <summary>Reads and checks all that the line says and names: everything but standard input and the weights.</summary>
     /// <param name="line">The command line.</param>
-    /// <param name="worldSize">The number of ranks that the checkpoint must be for.</param>
+    /// <param name="worldSize">The number of ranks that will load the checkpoint.</param>
     /// <param name="withInputs">Whether prompts or dialogs are read too, which only rank 0 needs.</param>
     /// <returns>The command, and what it works with, which the caller disposes.</returns>
     /// <exception cref="BadInputException">Something is wrong, with a sentence for each mistake.</exception>

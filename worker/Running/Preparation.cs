@@ -1,5 +1,6 @@
 using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Generation;
+using Distributed.Engine.Parallel;
 using Distributed.Engine.Tokenizers;
 using Distributed.Worker.Options;
 
@@ -8,7 +9,7 @@ namespace Distributed.Worker.Running;
 /// <summary>The tokenizer and the checkpoint's index: all that is needed to tell whether a command can run, and no weights yet.</summary>
 internal sealed class Preparation : IDisposable
 {
-    private Preparation(RunOptions options, SentencePieceTokenizer tokenizer, MetaCheckpoint checkpoint)
+    private Preparation(RunOptions options, SentencePieceTokenizer tokenizer, CheckpointSource checkpoint)
     {
         Tokenizer = tokenizer;
         Checkpoint = checkpoint;
@@ -17,7 +18,7 @@ internal sealed class Preparation : IDisposable
 
     public SentencePieceTokenizer Tokenizer { get; }
 
-    public MetaCheckpoint Checkpoint { get; }
+    public CheckpointSource Checkpoint { get; }
 
     public GenerationLimits Limits { get; }
 
@@ -28,7 +29,7 @@ internal sealed class Preparation : IDisposable
     {
         var tokenizer = TryLoadTokenizer(options.TokenizerPath, problems);
         var checkpoint = options.CheckpointDirectory is { } directory
-            ? Try(() => Open(directory, tokenizer?.VocabularySize, worldSize), problems)
+            ? Try(() => Open(directory, tokenizer?.VocabularySize, options.MaxSequenceLength, worldSize), problems)
             : null;
         if (tokenizer is null || checkpoint is null)
         {
@@ -49,12 +50,13 @@ internal sealed class Preparation : IDisposable
 
     public void Dispose() => Checkpoint.Dispose();
 
-    private static MetaCheckpoint Open(string directory, int? vocabularySize, int worldSize)
+    private static CheckpointSource Open(string directory, int? vocabularySize, int maxSequenceLength, int worldSize)
     {
-        var checkpoint = MetaCheckpoint.Open(directory, vocabularySize);
+        var checkpoint = CheckpointFolder.Open(directory, vocabularySize);
         try
         {
-            checkpoint.RequireWorldSize(worldSize);
+            checkpoint.Config.RequireSequenceLength(maxSequenceLength);
+            _ = ShardPlan.Create(checkpoint.Config, worldSize, rank: 0); // says which world sizes cannot be
             return checkpoint;
         }
         catch

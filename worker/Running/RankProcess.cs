@@ -31,8 +31,9 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             var threadCount = command.Options.ThreadCount ?? DefaultThreadCount();
             if (!command.Options.SkipsChecksums)
             {
-                using var shard = preparation.Checkpoint.Map(environment.Rank);
-                shard.VerifyChecksums(threadCount, progress: null, CancellationToken.None);
+                // The ranks of a host share the reading of its files.
+                preparation.Checkpoint.VerifyChecksums(
+                    environment.LocalRank, environment.LocalWorldSize, threadCount, CancellationToken.None);
             }
 
             using var group = joining.GetAwaiter().GetResult();
@@ -98,7 +99,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
         {
             command.Lead(new LeaderSession
             {
-                Generator = new LlamaGenerator(model, leader, preparation.Tokenizer),
+                Generator = new LlamaGenerator(model, leader, preparation.Tokenizer, preparation.Checkpoint.EosTokenIds),
                 Leader = leader,
                 Preparation = preparation,
                 Options = command.Options,

@@ -27,7 +27,7 @@ public sealed class MappedShardTests : IDisposable
             bytes[tensor.Offset + (tensor.ByteCount / 2)] ^= 0x10;
             File.WriteAllBytes(Shard, bytes);
             using var checkpoint = MetaCheckpoint.Open(_folder.Path, 12);
-            using var shard = checkpoint.Map(0);
+            using var shard = checkpoint.MapShard(0);
 
             var error = Assert.Throws<CheckpointException>(() => shard.VerifyChecksums(2, null, CancellationToken.None));
 
@@ -49,7 +49,7 @@ public sealed class MappedShardTests : IDisposable
 
         File.WriteAllBytes(Shard, bytes);
         using var checkpoint = MetaCheckpoint.Open(_folder.Path, 12);
-        using var shard = checkpoint.Map(0);
+        using var shard = checkpoint.MapShard(0);
 
         for (var threads = 1; threads <= 4; threads++)
         {
@@ -63,7 +63,7 @@ public sealed class MappedShardTests : IDisposable
     {
         TinyCheckpoint.Write(_folder.Path);
         using var checkpoint = MetaCheckpoint.Open(_folder.Path, 12);
-        using var shard = checkpoint.Map(0);
+        using var shard = checkpoint.MapShard(0);
         var progress = new Progress();
 
         shard.VerifyChecksums(3, progress, CancellationToken.None);
@@ -77,7 +77,7 @@ public sealed class MappedShardTests : IDisposable
     {
         TinyCheckpoint.Write(_folder.Path);
         using var checkpoint = MetaCheckpoint.Open(_folder.Path, 12);
-        using var shard = checkpoint.Map(0);
+        using var shard = checkpoint.MapShard(0);
         using var cancellation = new CancellationTokenSource();
         var progress = new Progress { OnReport = cancellation.Cancel };
 
@@ -92,7 +92,7 @@ public sealed class MappedShardTests : IDisposable
         using var checkpoint = MetaCheckpoint.Open(_folder.Path, 12);
         File.SetLastWriteTimeUtc(Shard, DateTime.UtcNow.AddMinutes(1));
 
-        var error = Assert.Throws<CheckpointException>(() => checkpoint.Map(0));
+        var error = Assert.Throws<CheckpointException>(() => checkpoint.MapShard(0));
         Assert.Contains("changed while it was loaded", error.Message, StringComparison.Ordinal);
     }
 
@@ -105,7 +105,7 @@ public sealed class MappedShardTests : IDisposable
         File.WriteAllText(_folder.File("other"), "something else");
         File.Move(_folder.File("other"), Shard, overwrite: true);
 
-        using var shard = checkpoint.Map(0);
+        using var shard = checkpoint.MapShard(0);
 
         shard.VerifyChecksums(1, null, CancellationToken.None);
     }
@@ -120,7 +120,7 @@ public sealed class MappedShardTests : IDisposable
             stream.SetLength(stream.Length - 1);
         }
 
-        Assert.Contains("changed while it was loaded", Assert.Throws<CheckpointException>(() => checkpoint.Map(0)).Message,
+        Assert.Contains("changed while it was loaded", Assert.Throws<CheckpointException>(() => checkpoint.MapShard(0)).Message,
             StringComparison.Ordinal);
     }
 
@@ -131,7 +131,7 @@ public sealed class MappedShardTests : IDisposable
         MappedShard shard;
         using (var checkpoint = MetaCheckpoint.Open(_folder.Path, 12))
         {
-            shard = checkpoint.Map(0);
+            shard = checkpoint.MapShard(0);
         }
 
         shard.VerifyChecksums(1, null, CancellationToken.None);

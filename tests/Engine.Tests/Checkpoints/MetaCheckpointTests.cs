@@ -26,7 +26,7 @@ public sealed class MetaCheckpointTests
             checkpoint.Config);
         Assert.Equal(2, checkpoint.ShardCount);
         Assert.Equal(EmbeddingLayout.SplitByDimension, checkpoint.EmbeddingLayout);
-        using var shard = checkpoint.Map(1);
+        using var shard = checkpoint.MapShard(1);
         var wq = shard["layers.3.attention.wq.weight"];
         Assert.Equal([64L, 128L], wq.Shape.ToArray());
         Assert.Equal(TensorType.BFloat16, wq.Type);
@@ -48,7 +48,7 @@ public sealed class MetaCheckpointTests
         Assert.Equal(172, checkpoint.Config.HiddenDimension);
         for (var shard = 0; shard < shardCount; shard++)
         {
-            using var mapped = checkpoint.Map(shard);
+            using var mapped = checkpoint.MapShard(shard);
             mapped.VerifyChecksums(threadCount: 1, progress: null, CancellationToken.None);
             Assert.Equal(type, mapped["layers.4.feed_forward.w2.weight"].Type);
             Assert.Equal([64L, 172 / shardCount], mapped["layers.4.feed_forward.w2.weight"].Shape.ToArray());

@@ -21,7 +21,6 @@ internal sealed class TestLlama : IDisposable
     {
         Tokenizer = SentencePieceTokenizer.Load(tokenizer);
         _checkpoint = MetaCheckpoint.Open(folder, Tokenizer.VocabularySize);
-        _checkpoint.RequireWorldSize(worldSize);
         var options = new LlamaModelOptions
         {
             MaxSequenceLength = maxSequenceLength,

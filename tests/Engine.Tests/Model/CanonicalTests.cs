@@ -104,12 +104,19 @@ public sealed class CanonicalTests
 
         Assert.Equal(expected, RunStories("mp2", script, 150, 0));
         Assert.Equal(expected, RunStories("mp4", script, 37, 1, 0));
+        Assert.Equal(expected, RunStories("mp1", script, 150, [0], worldSize: 8));
+        Assert.Equal(expected, RunStories("mp4", script, 150, [0], worldSize: 1));
+        Assert.Equal(expected, RunStories("mp2", script, 40, [0], worldSize: 4));
         Assert.NotEqual(expected, RunStories("mp2-bf16", script, 150, 0));
     }
 
     private static List<int> RunStories(string shards, StepScript script, int chunk, params int[] batch)
+        => RunStories(shards, script, chunk, batch, worldSize: 0);
+
+    private static List<int> RunStories(string shards, StepScript script, int chunk, int[] batch, int worldSize)
     {
-        using var world = ModelWorld.Load(Path.Combine(Repository.SharedData, "stories260k", shards), ModelWorld.Options());
+        using var world = ModelWorld.Load(
+            Path.Combine(Repository.SharedData, "stories260k", shards), ModelWorld.Options(), worldSize: worldSize);
         Assert.True(world.Model.IsCanonical);
         return script.Run(world.Leader, 0, chunk, batch);
     }

@@ -23,6 +23,25 @@ public sealed class GoldenTests
     public void Run_Greedy_GivesTokensAndLogprobsOfReference(string shards, string golden)
         => CheckGreedy(Path.Combine(Repository.SharedData, "stories260k", shards), StoriesGolden(golden));
 
+    [SharedDataTheory("stories260k")]
+    [InlineData("mp1", 2)]
+    [InlineData("mp1", 3)]
+    [InlineData("mp1", 4)]
+    [InlineData("mp1", 5)]
+    [InlineData("mp1", 8)]
+    [InlineData("mp2", 1)]
+    [InlineData("mp2", 3)]
+    [InlineData("mp2", 4)]
+    [InlineData("mp2", 5)]
+    [InlineData("mp2", 8)]
+    [InlineData("mp4", 1)]
+    [InlineData("mp4", 2)]
+    [InlineData("mp4", 3)]
+    [InlineData("mp4", 5)]
+    [InlineData("mp4", 8)]
+    public void Run_GreedyOnAnyWorldSize_GivesTokensAndLogprobsOfReference(string shards, int worldSize)
+        => CheckGreedy(Path.Combine(Repository.SharedData, "stories260k", shards), StoriesGolden("float32"), worldSize);
+
     [Fact]
     public void Run_Demo_GivesLogitsOfReference()
         => CheckLogits(Repository.DemoCheckpoint, Golden.Read(Path.Combine(Repository.DemoCheckpoint, "golden.json")));
@@ -73,9 +92,10 @@ public sealed class GoldenTests
     }
 
     // Each row teacher-forces its prompt and then follows the reference's loop without its stop: what the golden file holds is a prefix.
-    private static void CheckGreedy(string directory, Golden golden)
+    private static void CheckGreedy(string directory, Golden golden, int worldSize = 0)
     {
-        using var world = ModelWorld.Load(directory, ModelWorld.Options(golden.MaxSeqLen, golden.MaxBatchSize));
+        using var world = ModelWorld.Load(
+            directory, ModelWorld.Options(golden.MaxSeqLen, golden.MaxBatchSize), worldSize: worldSize);
         var generator = new GreedyRows(world.Leader);
 
         // Cases that differ only in what they show, such as with and without echo, need one run.

@@ -47,18 +47,25 @@ internal sealed class ModelWorld : IDisposable
             MaxTokensPerStep = maxTokensPerStep,
         };
 
-    public static ModelWorld Load(string directory, LlamaModelOptions options, KernelSet? kernels = null)
+    /// <summary>A checkpoint on so many ranks, as many as it has shards where the number is 0.</summary>
+    public static ModelWorld Load(string directory, LlamaModelOptions options, KernelSet? kernels = null, int worldSize = 0)
     {
-        using var checkpoint = MetaCheckpoint.Open(directory, null);
-        return new ModelWorld(checkpoint.ShardCount, group => LlamaModel.Load(checkpoint, group, options, kernels ?? KernelSet.Best));
+        using var checkpoint = CheckpointFolder.Open(directory, null);
+        return new ModelWorld(worldSize == 0 ? checkpoint.ShardCount : worldSize, group => LlamaModel.Load(checkpoint, group, options, kernels ?? KernelSet.Best));
     }
 
+    /// <summary>A checkpoint of so many shards, as many as there are ranks where the number is 0.</summary>
     public static ModelWorld Create(
-        RandomCheckpoint checkpoint, int worldSize, EmbeddingLayout layout, LlamaModelOptions options, KernelSet? kernels = null)
-        => new(
-            worldSize,
-            group => LlamaModel.Create(
-                checkpoint.Config, layout, checkpoint.Shard(worldSize, group.Rank, layout), group, options, kernels ?? KernelSet.Best));
+        RandomCheckpoint checkpoint,
+        int worldSize,
+        EmbeddingLayout layout,
+        LlamaModelOptions options,
+        KernelSet? kernels = null,
+        int shardCount = 0)
+    {
+        var tensors = checkpoint.Stored(shardCount == 0 ? worldSize : shardCount, layout);
+        return new(worldSize, group => LlamaModel.Create(checkpoint.Config, tensors, group, options, kernels ?? KernelSet.Best));
+    }
 
     public void Stop()
     {

@@ -5,7 +5,7 @@ using Distributed.Engine.Kernels;
 
 namespace Distributed.Engine.Tests.Model;
 
-/// <summary>A seeded random Llama in memory, sharded as fairscale does for any world size that divides it.</summary>
+/// <summary>A seeded random Llama in memory, divided as fairscale does into any number of parts that divides it.</summary>
 internal sealed unsafe class RandomCheckpoint : IDisposable
 {
     private readonly Dictionary<string, (float[] Values, int Rows, int Columns, char Split)> _tensors = [];
@@ -54,34 +54,36 @@ internal sealed unsafe class RandomCheckpoint : IDisposable
     /// <summary>A tensor's values, as float32, to change before shards are made.</summary>
     public float[] this[string name] => _tensors[name].Values;
 
-    /// <summary>The tensors of one rank.</summary>
-    public Func<string, MappedTensor> Shard(int worldSize, int rank, EmbeddingLayout layout)
-        => name =>
-        {
-            var (values, rows, columns, split) = _tensors[name];
-            if (split == 'e')
-            {
-                split = layout switch
-                {
-                    EmbeddingLayout.SplitByDimension => 'c',
-                    EmbeddingLayout.SplitByVocabulary => 'r',
-                    _ => 'n',
-                };
-            }
+    /// <summary>The tensors as so many shards hold them.</summary>
+    public Func<string, StoredTensor> Stored(int shardCount, EmbeddingLayout layout)
+    {
+        var tensors = LlamaTensors.Of(Config, layout).ToDictionary(
+            tensor => tensor.Name,
+            tensor => new StoredTensor(
+                tensor.Name,
+                _type,
+                tensor.Shape,
+                tensor.Split,
+                [.. Enumerable.Range(0, tensor.Split == TensorSplit.Replicated ? 1 : shardCount).Select(shard => Part(tensor, shardCount, shard))]));
+        return name => tensors[name];
+    }
 
-            var (rowStart, rowCount) = split == 'r' ? (rows / worldSize * rank, rows / worldSize) : (0, rows);
-            var (columnStart, columnCount) = split == 'c' ? (columns / worldSize * rank, columns / worldSize) : (0, columns);
+    public void Dispose() => _memory.ForEach(buffer => buffer.Dispose());
+
+    private MappedTensor Part(LlamaTensor tensor, int shardCount, int shard)
+    {
+            var (values, rows, columns, _) = _tensors[tensor.Name];
+            var (rowStart, rowCount) = tensor.Split == TensorSplit.Rows ? (rows / shardCount * shard, rows / shardCount) : (0, rows);
+            var (columnStart, columnCount) = tensor.Split == TensorSplit.Columns ? (columns / shardCount * shard, columns / shardCount) : (0, columns);
             var part = new float[rowCount * columnCount];
             for (var row = 0; row < rowCount; row++)
             {
                 values.AsSpan(((rowStart + row) * columns) + columnStart, columnCount).CopyTo(part.AsSpan(row * columnCount));
             }
 
-            ImmutableArray<long> shape = name.EndsWith("norm.weight", StringComparison.Ordinal) ? [columnCount] : [rowCount, columnCount];
-            return new MappedTensor(name, _type, shape, Store(part));
-        };
-
-    public void Dispose() => _memory.ForEach(buffer => buffer.Dispose());
+            ImmutableArray<long> shape = tensor.Shape.Length == 1 ? [columnCount] : [rowCount, columnCount];
+            return new MappedTensor(tensor.Name, _type, shape, Store(part));
+        }
 
     private float Stored(double value)
         => _type switch

@@ -25,7 +25,7 @@ internal sealed record Peer(string Name, Transport Transport, string Program, st
     /// <summary>The cases that the peer's client has; that of ruby-grpc 1.51 does not have all.</summary>
     public IEnumerable<string> ClientCases => InteropCases.Names.Where(name => this != Ruby || name != "special_status_message");
 
-    /// <summary>Why the peer cannot run here, or null where it can; interop/install.sh installs what is missing.</summary>
+    /// <summary>Why the peer cannot run here, or null where it can; tests/install-programs.sh installs what is missing.</summary>
     public string? Missing => Requirements.MissingProgram(Path.GetFileName(Program)) ?? (Name switch
     {
         "grpc-js" when !Directory.Exists(Script("js", "node_modules")) => "interop/js/node_modules is not here; run interop/install.sh.",

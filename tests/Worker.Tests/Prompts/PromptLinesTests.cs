@@ -85,4 +85,10 @@ public sealed class PromptLinesTests
 
         public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
     }
+
+    [UnixTheory]
+    [InlineData("/dev/null", "it is no regular file")]
+    [InlineData("/", "it is a folder")]
+    public void OpenFile_ThatIsNoFile_IsRefused(string path, string sentence)
+        => Assert.StartsWith(sentence, Assert.Throws<IOException>(() => UserText.OpenFile(path)).Message, StringComparison.Ordinal);
 }

@@ -1,4 +1,4 @@
-namespace Distributed.Launcher.Tests;
+namespace Distributed.Tests;
 
 /// <summary>A folder of its own for a test, removed after it.</summary>
 internal sealed class TemporaryFolder : IDisposable

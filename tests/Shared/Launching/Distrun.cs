@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 
-namespace Distributed.Launcher.Tests;
+namespace Distributed.Tests;
 
 /// <summary>How a launch ended and what it printed.</summary>
 internal sealed record LaunchResult(int ExitCode, string Output, string Error)
@@ -18,7 +18,7 @@ internal sealed record LaunchResult(int ExitCode, string Output, string Error)
 internal sealed class Distrun : IDisposable
 {
     private const string Mark = "DISTRUN_TEST_MARK";
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
 
     private readonly string _mark = Guid.NewGuid().ToString();
     private readonly string _program;
@@ -26,7 +26,7 @@ internal sealed class Distrun : IDisposable
     /// <param name="program">The launcher, where it is not the one that was built with the tests.</param>
     public Distrun(string? program = null)
     {
-        var configuration = Path.GetFileName(Path.GetDirectoryName(AppContext.BaseDirectory.TrimEnd('/'))!);
+        var configuration = Path.GetFileName(Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory))!);
         Folder = Path.Combine(Repository.Root, "launcher", "bin", configuration, "net10.0");
         _program = program ?? Path.Combine(Folder, "distrun");
         Directory.CreateDirectory(Jobs);
@@ -47,6 +47,24 @@ internal sealed class Distrun : IDisposable
     /// <summary>Runs one launch to its end.</summary>
     public Task<LaunchResult> Run(params string[] arguments) => End(Start(arguments));
 
+    /// <summary>Runs one launch to its end; <paramref name="input"/> is all that it finds on stdin.</summary>
+    public async Task<LaunchResult> RunWithInput(string input, params string[] arguments)
+    {
+        var launch = Start(arguments);
+        var end = Finish(launch);
+        try
+        {
+            await launch.StandardInput.WriteAsync(input);
+            launch.StandardInput.Close();
+        }
+        catch (IOException)
+        {
+            // It ended without reading: how, the result says.
+        }
+
+        return await end;
+    }
+
     /// <summary>Starts one.</summary>
     public Process Start(params string[] arguments)
     {
@@ -56,6 +74,7 @@ internal sealed class Distrun : IDisposable
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
+            StandardInputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false),
             StandardOutputEncoding = Encoding.UTF8,
             StandardErrorEncoding = Encoding.UTF8,
         };
@@ -104,9 +123,16 @@ internal sealed class Distrun : IDisposable
         }
     }
 
-    /// <summary>The living processes of this test's launches: the launchers, and all that they or their ranks have started.</summary>
+    /// <summary>The process of a rank of the only launch that runs.</summary>
+    public int RankProcess(Process launch, int rank)
+        => Processes().Single(id => Posix.ParentOf(id) == launch.Id
+            && File.ReadAllText($"/proc/{id}/environ").Contains($"\0RANK={rank}\0", StringComparison.Ordinal));
+
+    /// <summary>
+    /// The living processes of this test's launches: the launchers, and all that they or their ranks have started. None on systems without /proc.
+    /// </summary>
     public int[] Processes()
-        => [.. Directory.EnumerateDirectories("/proc")
+        => !Directory.Exists("/proc") ? [] : [.. Directory.EnumerateDirectories("/proc")
             .Where(IsMarked)
             .Select(path => int.Parse(Path.GetFileName(path), CultureInfo.InvariantCulture))
             .Where(Posix.IsAlive)];

@@ -1,11 +1,13 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 
-namespace Distributed.Launcher.Tests;
+namespace Distributed.Tests;
 
 /// <summary>The system calls of the tests.</summary>
 internal static partial class Posix
 {
     public const int SigKill = 9;
+    public const int SigTerm = 15;
     public const int SigStop = 19; // Linux
 
     public static async Task WaitUntilGone(int processId)
@@ -28,6 +30,13 @@ internal static partial class Posix
         {
             return false;
         }
+    }
+
+    /// <summary>The parent of a process that runs (Linux).</summary>
+    public static int ParentOf(int processId)
+    {
+        var state = File.ReadAllText($"/proc/{processId}/stat");
+        return int.Parse(state[(state.LastIndexOf(')') + 2)..].Split(' ')[1], CultureInfo.InvariantCulture); // after the name: state, parent
     }
 
     [LibraryImport("libc", EntryPoint = "kill")]

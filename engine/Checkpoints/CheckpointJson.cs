@@ -1,0 +1,49 @@
+using System.Text.Json;
+
+namespace Distributed.Engine.Checkpoints;
+
+/// <summary>The small JSON files of a checkpoint folder, bounded before they are read.</summary>
+internal static class CheckpointJson
+{
+    /// <summary>Reads and parses a file; duplicate keys are an error, a byte order mark is none.</summary>
+    /// <exception cref="CheckpointException">The file is missing, too long, cannot be read, or is no JSON.</exception>
+    public static JsonDocument Parse(string path, int maxByteCount)
+    {
+        byte[] json;
+        try
+        {
+            var file = new FileInfo(path);
+            if (!file.Exists)
+            {
+                throw new CheckpointException($"{path} does not exist; a checkpoint folder has it beside the weights.");
+            }
+
+            if (file.Length > maxByteCount)
+            {
+                throw new CheckpointException($"{path} has {file.Length} bytes; at most {maxByteCount} are expected.");
+            }
+
+            json = File.ReadAllBytes(path);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new CheckpointException($"{path} cannot be read: {error.Message}", error);
+        }
+
+        try
+        {
+            return Parse(json);
+        }
+        catch (JsonException error)
+        {
+            throw new CheckpointException($"{path} is no valid JSON: {Printable.Of(error.Message, 200)}", error);
+        }
+    }
+
+    /// <inheritdoc cref="Parse(string, int)"/>
+    /// <exception cref="JsonException">It is no JSON.</exception>
+    public static JsonDocument Parse(ReadOnlySpan<byte> json)
+        => JsonDocument.Parse(
+            (json.StartsWith("\uFEFF"u8) ? json[3..] : json).ToArray(),
+            new JsonDocumentOptions { MaxDepth = 32, AllowDuplicateProperties = false });
+}

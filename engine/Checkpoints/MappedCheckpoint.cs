@@ -1,0 +1,39 @@
+using System.Collections.Frozen;
+
+namespace Distributed.Engine.Checkpoints;
+
+/// <summary>
+/// All files of a checkpoint mapped into memory, and the whole tensors that they hold together. Of the mapping only what is touched is read:
+/// a rank's own rows and columns, and the embeddings of the tokens that it meets.
+/// </summary>
+public sealed class MappedCheckpoint : IDisposable
+{
+    private readonly IDisposable[] _files;
+    private readonly FrozenDictionary<string, StoredTensor> _tensors;
+    private bool _disposed;
+
+    internal MappedCheckpoint(IEnumerable<IDisposable> files, IEnumerable<StoredTensor> tensors)
+    {
+        _files = [.. files];
+        _tensors = tensors.ToFrozenDictionary(tensor => tensor.Name, StringComparer.Ordinal);
+    }
+
+    /// <summary>The tensor of Meta's name; <c>output.weight</c> is the embedding where the model ties the two.</summary>
+    /// <exception cref="KeyNotFoundException">The model has no tensor of this name; all that its config asks for are there.</exception>
+    internal StoredTensor this[string name]
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return _tensors.TryGetValue(name, out var tensor) ? tensor
+                : name == LlamaTensors.Output ? this[LlamaTensors.Embedding]
+                : throw new KeyNotFoundException($"The checkpoint has no tensor '{name}'.");
+        }
+    }
+
+    public void Dispose()
+    {
+        _disposed = true;
+        Array.ForEach(_files, file => file.Dispose());
+    }
+}

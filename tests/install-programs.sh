@@ -1,0 +1,37 @@
+#!/bin/sh
+# Installs the foreign programs that tests talk to: the official gRPC implementations and PyTorch. Does nothing where they are present;
+# on a machine without apt-get or npm the tests that need them are skipped and say why.
+set -eu
+cd "$(dirname "$0")"
+
+packages=""
+needs() { # needs PACKAGES COMMAND...: a command that works where the packages are installed
+  wanted=$1
+  shift
+  "$@" >/dev/null 2>&1 || packages="$packages $wanted"
+}
+
+needs ruby-grpc ruby -e 'require "grpc"'
+needs "python3-grpcio python3-protobuf" /usr/bin/python3 -c 'import grpc, google.protobuf'
+needs python3-torch /usr/bin/python3 -c 'import torch'
+needs "nodejs npm" npm --version
+if [ -n "$packages" ]; then
+  if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+    apt-get update -qq
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
+  else
+    echo "not installed (needs apt-get and root):$packages" >&2
+  fi
+fi
+
+# node_modules/.package-lock.json is npm's record of what it installed last.
+cd Rpc.Tests/interop/js
+if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
+  if command -v npm >/dev/null; then
+    npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
+    touch node_modules/.package-lock.json
+  else
+    echo "@grpc/grpc-js is not installed (needs npm)" >&2
+  fi
+fi
