@@ -62,7 +62,7 @@ internal sealed partial class LocalAgent
         Role = _options.Role,
         RunId = _options.RunId,
         MaxRestarts = _options.Restarts.MaxRestarts,
-        NeedsSecret = _options.Program.IsBundled,
+        NeedsSecret = _options.Program.TakesEnvelope,
         Master = _options.Nodes.Backend == CommandLine.RendezvousBackend.Static ? (_options.MasterAddress, _options.MasterPort) : null,
     };
 
@@ -119,7 +119,7 @@ internal sealed partial class LocalAgent
     private AttemptOutcome RunRound(
         NodeRound round, Action<WorkerGroup> started, Action<FailureAnalysis, TimeSpan, Func<RankExit, RankDetails>> failed)
     {
-        var storePath = _options.Program.IsBundled && round.Placement.WorldSize > 1
+        var storePath = _options.Program.TakesEnvelope && round.Placement.WorldSize > 1
             ? Path.Combine(_job.Path, string.Create(CultureInfo.InvariantCulture, $"s{round.Number}.sock")) : null;
         var logs = _logs.Begin(round.Number, WorldSize);
         using var output = new AttemptOutput(_options, _console, logs, round.Placement, _host);

@@ -52,7 +52,7 @@ internal sealed partial class LocalAgent : IDisposable
         _events = new JobEvents(options, console, _host);
         _job = JobDirectory.Create();
         _port = Task.Run(ChoosePort); // Loading the framework's sockets takes a while; the rest of the start goes on beside it.
-        _identity = options.Program.IsBundled ? Task.Run(JobIdentity.Create) : null;
+        _identity = options.Program.TakesEnvelope ? Task.Run(JobIdentity.Create) : null;
         _guardian = StartGuardian();
         _deaths = DeathWatcher.Create();
         _signals = new SignalHandlers(options.SignalsToHandle, OnSignal, Forward);

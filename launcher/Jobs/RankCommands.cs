@@ -36,7 +36,7 @@ internal sealed class RankCommands
             RoleName = _options.Role,
             MaxRestarts = _options.Restarts.MaxRestarts,
             RunId = _options.RunId,
-            HasEnvelope = _options.Program.IsBundled,
+            HasEnvelope = _options.Program.TakesEnvelope,
         });
         if (_options.VirtualLocalRank)
         {
@@ -48,7 +48,7 @@ internal sealed class RankCommands
             variables[name] = value;
         }
 
-        var input = _options.Program.IsBundled ? ChildInput.Pipe : ChildInput.Inherited;
+        var input = _options.Program.TakesEnvelope ? ChildInput.Pipe : ChildInput.Inherited;
         return Command(rank.LocalRank, variables, input) with { Cpus = _options.Cpus?[rank.LocalRank] };
     }
 

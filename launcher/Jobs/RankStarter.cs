@@ -7,7 +7,7 @@ namespace Distributed.Launcher.Jobs;
 /// <summary>Starts the programs of one job: what each finds in its environment, is told in private, and where its output goes.</summary>
 internal sealed class RankStarter
 {
-    private readonly bool _isBundled;
+    private readonly bool _takesEnvelope;
     private readonly RankCommands _commands;
     private readonly ConsoleOutput _console;
     private readonly JobDirectory _job;
@@ -20,7 +20,7 @@ internal sealed class RankStarter
     /// <param name="guardian">Kills the programs if the launcher is killed, where there is one.</param>
     public RankStarter(LaunchOptions options, ConsoleOutput console, JobDirectory job, Guardian? guardian)
     {
-        _isBundled = options.Program.IsBundled;
+        _takesEnvelope = options.Program.TakesEnvelope;
         _commands = new RankCommands(options);
         _console = console;
         _job = job;
@@ -55,8 +55,8 @@ internal sealed class RankStarter
             RuntimeDirectory = _job.Path,
         };
         var rank = environment.Rank;
-        var takesInput = _isBundled && rank == 0;
-        var envelope = _isBundled
+        var takesInput = _takesEnvelope && rank == 0;
+        var envelope = _takesEnvelope
             ? plan.Identity!.Result.ToEnvelope(plan.RestartCount, rank, userInputIsTerminal: takesInput && StandardInput.IsTerminal)
             : null;
         var worker = new Worker(
