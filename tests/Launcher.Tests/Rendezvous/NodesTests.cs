@@ -5,7 +5,7 @@ namespace Distributed.Launcher.Tests.Rendezvous;
 /// <summary>Real launchers on several nodes, which are network namespaces with names of their own.</summary>
 public sealed class NodesTests
 {
-    private const string Quick = "last_call_timeout=1,keep_alive_interval=0.5,keep_alive_max_attempt=3";
+    private const string Quick = "last_call_timeout=1,keep_alive_interval=0.5,keep_alive_max_attempt=6";
 
     // 40, L13: node10 comes after node9.
     [NodesFact]
@@ -78,6 +78,7 @@ public sealed class NodesTests
         var expected = await one.Run(["--nproc-per-node", "2", .. complete]);
         var (first, second) = await Run(world, "a", "b", C10d(world, 2, complete));
 
+        Assert.True(expected.ExitCode == 0, expected.Error);
         Assert.Equal((0, 0), (first.ExitCode, second.ExitCode));
         Assert.Equal(expected.Output, first.Output);
         Assert.NotEmpty(first.Output);
@@ -113,7 +114,7 @@ public sealed class NodesTests
         using var again = world.Start(1, "b", arguments);
         var results = await Task.WhenAll(end, Distrun.End(again));
         Assert.Equal([0, 0], results.Select(result => result.ExitCode));
-        Assert.Contains("node b was lost: no sign of life for 1.5 s; the group starts again (restart 1 of 1)", results[0].Error, StringComparison.Ordinal);
+        Assert.Contains("node b was lost: no sign of life for 3 s; the group starts again (restart 1 of 1)", results[0].Error, StringComparison.Ordinal);
         Assert.Equal(["[rank0]: round 0", "[rank0]: round 1"], results[0].OutputLines);
     }
 
