@@ -43,10 +43,17 @@ internal static class Program
             return;
         }
 
-        if (line.Command == OptionCatalog.Tokenize)
+        switch (line.Command)
         {
-            _ = TokenizeCommand.Create(line);
-            return;
+            case OptionCatalog.Tokenize:
+                _ = TokenizeCommand.Create(line);
+                return;
+            case OptionCatalog.Convert:
+                _ = ConvertCommand.Create(line);
+                return;
+            case OptionCatalog.Inspect:
+                _ = InspectCommand.Create(line);
+                return;
         }
 
         var given = Environment.GetEnvironmentVariable("WORLD_SIZE");
@@ -65,14 +72,34 @@ internal static class Program
                 printHelp();
             }
         }
-        else if (line.Command != OptionCatalog.Tokenize)
+        else if (line.Command is not (OptionCatalog.Tokenize or OptionCatalog.Convert or OptionCatalog.Inspect))
         {
             new RankProcess(environment, link, started).Run(line);
         }
         else if (isFirst)
         {
-            using var output = Console.OpenStandardOutput();
-            TokenizeCommand.Create(line).Run(link.UserInput, output);
+            RunAlone(line, link);
+        }
+    }
+
+    // What needs no ranks is the first one's business.
+    private static void RunAlone(CommandLine line, LauncherLink link)
+    {
+        switch (line.Command)
+        {
+            case OptionCatalog.Convert:
+                ConvertCommand.Create(line).Run();
+                break;
+            case OptionCatalog.Inspect:
+                InspectCommand.Create(line).Run(Console.Out);
+                break;
+            default:
+                using (var output = Console.OpenStandardOutput())
+                {
+                    TokenizeCommand.Create(line).Run(link.UserInput, output);
+                }
+
+                break;
         }
     }
 }

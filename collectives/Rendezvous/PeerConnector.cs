@@ -47,7 +47,7 @@ internal sealed class PeerConnector : IDisposable
         _directory = directory;
         _socketDirectory = environment.RuntimeDirectory!; // checked by the caller
         _storeAddress = environment.StoreAddress;
-        _hostIdentity = PeerDirectory.HostIdentity(options.HostIdentity);
+        _hostIdentity = PeerDirectory.HostIdentity(options.HostIdentity, _socketDirectory);
         _choice = options.Transport ?? TransportNames.FromProcess();
         var traceFile = options.TraceFile is { } file ? Path.ChangeExtension(file, $"{self.Rank}{Path.GetExtension(file)}") : null;
         _operation = new RunningOperation(self.Rank, new OperationLog(traceFile));

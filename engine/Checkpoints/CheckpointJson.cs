@@ -7,7 +7,10 @@ internal static class CheckpointJson
 {
     /// <summary>Reads and parses a file; duplicate keys are an error, a byte order mark is none.</summary>
     /// <exception cref="CheckpointException">The file is missing, too long, cannot be read, or is no JSON.</exception>
-    public static JsonDocument Parse(string path, int maxByteCount)
+    /// <param name="path">The file.</param>
+    /// <param name="maxByteCount">A longer one is refused.</param>
+    /// <param name="neighbour">What a folder has beside it.</param>
+    public static JsonDocument Parse(string path, int maxByteCount, string neighbour)
     {
         byte[] json;
         try
@@ -15,7 +18,7 @@ internal static class CheckpointJson
             var file = new FileInfo(path);
             if (!file.Exists)
             {
-                throw new CheckpointException($"{path} does not exist; a checkpoint folder has it beside the weights.");
+                throw new CheckpointException($"{path} does not exist; a checkpoint folder has it beside {neighbour}.");
             }
 
             if (file.Length > maxByteCount)
@@ -40,7 +43,7 @@ internal static class CheckpointJson
         }
     }
 
-    /// <inheritdoc cref="Parse(string, int)"/>
+    /// <inheritdoc cref="Parse(string, int, string)"/>
     /// <exception cref="JsonException">It is no JSON.</exception>
     public static JsonDocument Parse(ReadOnlySpan<byte> json)
         => JsonDocument.Parse(

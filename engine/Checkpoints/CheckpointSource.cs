@@ -17,6 +17,9 @@ public abstract class CheckpointSource : IDisposable
     /// <summary>Bytes of all tensors in the files.</summary>
     public abstract long ByteCount { get; }
 
+    /// <summary>Whose model it is.</summary>
+    public virtual ModelFamily Family => ModelFamily.Llama;
+
     /// <summary>The tokens that end a text; empty where the files leave it to the tokenizer.</summary>
     public virtual ImmutableArray<int> EosTokenIds => [];
 

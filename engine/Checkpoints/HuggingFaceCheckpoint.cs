@@ -19,12 +19,15 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
     private readonly (LlamaTensor Tensor, int File, TensorEntry Entry)[] _tensors;
 
     private HuggingFaceCheckpoint(
-        ShardFile[] files, (LlamaTensor Tensor, int File, TensorEntry Entry)[] tensors, LlamaConfig config, ImmutableArray<int> eosTokenIds)
+        string configPath,
+        ShardFile[] files,
+        (LlamaTensor Tensor, int File, TensorEntry Entry)[] tensors,
+        HuggingFaceConfig config)
     {
+        ConfigPath = configPath;
         _files = files;
         _tensors = tensors;
-        Config = config;
-        EosTokenIds = eosTokenIds;
+        (Config, Family, EosTokenIds) = (config.Config, config.Family, config.EosTokenIds);
     }
 
     /// <inheritdoc/>
@@ -37,7 +40,13 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
     public override long ByteCount => _tensors.Sum(tensor => tensor.Entry.ByteCount);
 
     /// <inheritdoc/>
+    public override ModelFamily Family { get; }
+
+    /// <inheritdoc/>
     public override ImmutableArray<int> EosTokenIds { get; }
+
+    /// <summary>The file that the config was read from.</summary>
+    internal string ConfigPath { get; }
 
     /// <summary>Whether a folder holds such a checkpoint.</summary>
     public static bool IsIn(string directory)
@@ -77,10 +86,11 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
             if (map?.Keys.FirstOrDefault(name => !found.ContainsKey(name)) is { } missing)
             {
                 throw new CheckpointException(
-                    $"{Path.Combine(directory, map[missing])} lacks tensor '{Printable.Of(missing)}', which {IndexName} says it has; download both again.");
+                    $"{Path.Combine(directory, map[missing])} lacks tensor '{Printable.Of(missing)}', which {IndexName} says it has; "
+                    + "download both again.");
             }
 
-            return new HuggingFaceCheckpoint([.. files], Select(path, config, found, files), config.Config, config.EosTokenIds);
+            return new HuggingFaceCheckpoint(path, [.. files], Select(path, config, found, files), config);
         }
         catch
         {
@@ -128,7 +138,7 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
             return null;
         }
 
-        using var document = CheckpointJson.Parse(path, MaxIndexByteCount);
+        using var document = CheckpointJson.Parse(path, MaxIndexByteCount, "the files that it lists");
         if (document.RootElement.ValueKind != JsonValueKind.Object
             || !document.RootElement.TryGetProperty("weight_map", out var weights)
             || weights.ValueKind != JsonValueKind.Object)
@@ -149,8 +159,8 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
                 && name.AsSpan().IndexOfAny("/\\:\0") < 0
                     ? name
                     : throw new CheckpointException(
-                        $"{path} gives tensor '{Printable.Of(entry.Name)}' the file {Printable.Of(entry.Value.GetRawText())}, which is no plain name of a "
-                        + ".safetensors file.");
+                        $"{path} gives tensor '{Printable.Of(entry.Name)}' the file {Printable.Of(entry.Value.GetRawText())}, "
+                        + "which is no plain name of a .safetensors file.");
     }
 
     private static void AddTensors(
@@ -184,7 +194,8 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
                 }
 
                 throw new CheckpointException(
-                    $"{Path.GetDirectoryName(path)} lacks tensor '{name}', which the model of {ConfigName} has; the download is incomplete or of another model.");
+                    $"{Path.GetDirectoryName(path)} lacks tensor '{name}', which the model of {ConfigName} has; "
+                    + "the download is incomplete or of another model.");
             }
 
             RequireShapeAndType(tensor, place.Entry, files[place.File], selected.FirstOrDefault().Entry ?? place.Entry);

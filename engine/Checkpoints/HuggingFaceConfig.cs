@@ -21,6 +21,8 @@ internal sealed record HuggingFaceConfig
 
     public required LlamaConfig Config { get; init; }
 
+    public required ModelFamily Family { get; init; }
+
     /// <summary>Whether output.weight is the embedding where the files lack it.</summary>
     public required bool TiesEmbeddings { get; init; }
 
@@ -30,26 +32,27 @@ internal sealed record HuggingFaceConfig
     /// <exception cref="CheckpointException">The file is missing or no JSON object, or a value is missing, unknown or out of range.</exception>
     public static HuggingFaceConfig Read(string path)
     {
-        using var document = CheckpointJson.Parse(path, MaxByteCount);
+        using var document = CheckpointJson.Parse(path, MaxByteCount, "model.safetensors");
         return Parse(new JsonNumbers(document.RootElement, path));
     }
 
     private static HuggingFaceConfig Parse(JsonNumbers json)
     {
         var architecture = json.Texts("architectures") is [var only] ? only : throw json.Missing("architectures with one entry");
-        var isLlama = architecture == "LlamaForCausalLM";
-        var isQwen2 = architecture == "Qwen2ForCausalLM";
-        var isQwen3 = architecture == "Qwen3ForCausalLM";
-        if (!(isLlama || isQwen2 || isQwen3 || architecture == "MistralForCausalLM"))
+        var family = architecture switch
         {
-            throw json.Error($"is of the architecture {Printable.Of(architecture)}; LlamaForCausalLM, MistralForCausalLM, "
-                + "Qwen2ForCausalLM and Qwen3ForCausalLM can be run");
-        }
-
+            "LlamaForCausalLM" => ModelFamily.Llama,
+            "MistralForCausalLM" => ModelFamily.Mistral,
+            "Qwen2ForCausalLM" => ModelFamily.Qwen2,
+            "Qwen3ForCausalLM" => ModelFamily.Qwen3,
+            _ => throw json.Error($"is of the architecture {Printable.Of(architecture)}; LlamaForCausalLM, MistralForCausalLM, "
+                + "Qwen2ForCausalLM and Qwen3ForCausalLM can be run"),
+        };
         var dimension = json.Integer("hidden_size", 1, 1 << 17) ?? throw json.Missing("hidden_size");
         var heads = json.Integer("num_attention_heads", 1, 1 << 14) ?? throw json.Missing("num_attention_heads");
-        var keyValueHeads = json.Integer("num_key_value_heads", 1, heads) ?? (isLlama ? heads : throw json.Missing("num_key_value_heads"));
-        var headDimension = json.Integer("head_dim", 2, 1 << 12) ?? (isQwen3 ? 128 : null);
+        var keyValueHeads = json.Integer("num_key_value_heads", 1, heads)
+            ?? (family == ModelFamily.Llama ? heads : throw json.Missing("num_key_value_heads"));
+        var headDimension = json.Integer("head_dim", 2, 1 << 12) ?? (family == ModelFamily.Qwen3 ? 128 : null);
         var maxPositions = json.Integer("max_position_embeddings", 1, 1 << 28);
         var config = new LlamaConfig
         {
@@ -62,8 +65,8 @@ internal sealed record HuggingFaceConfig
             NormEpsilon = (float)(json.Number("rms_norm_eps", 1e-12, 1) ?? throw json.Missing("rms_norm_eps")),
             HeadDimension = headDimension ?? dimension / heads,
             RotatesHalves = true,
-            HasQueryKeyValueBias = isQwen2,
-            HasQueryKeyNorm = isQwen3,
+            HasQueryKeyValueBias = family == ModelFamily.Qwen2,
+            HasQueryKeyNorm = family == ModelFamily.Qwen3,
         };
         if ((headDimension is null && dimension % heads != 0) || config.HeadDimension % 2 != 0)
         {
@@ -76,18 +79,18 @@ internal sealed record HuggingFaceConfig
         }
 
         config = HuggingFaceRope.Read(json, config, maxPositions);
-        config = ReadWindow(json, config, architecture);
+        config = ReadWindow(json, config, family);
         RequireDefaults(json);
         var eos = json.Integers("eos_token_id", 0, LlamaParameters.MaxVocabularySize);
         var ties = json.Boolean("tie_word_embeddings") ?? false;
         Array.ForEach(Ignored, json.Ignore);
         json.RequireNoOthers();
-        return new HuggingFaceConfig { Config = config, TiesEmbeddings = ties, EosTokenIds = eos };
+        return new HuggingFaceConfig { Config = config, Family = family, TiesEmbeddings = ties, EosTokenIds = eos };
     }
 
-    private static LlamaConfig ReadWindow(JsonNumbers json, LlamaConfig config, string architecture)
+    private static LlamaConfig ReadWindow(JsonNumbers json, LlamaConfig config, ModelFamily family)
     {
-        var isMistral = architecture == "MistralForCausalLM";
+        var isMistral = family == ModelFamily.Mistral;
         var window = json.Integer("sliding_window", 1, 1 << 28) ?? 0;
         var isUsed = json.Boolean("use_sliding_window") ?? isMistral;
         var firstLayer = json.Integer("max_window_layers", 0, 4096) ?? (isMistral ? 0 : 28); // transformers' default

@@ -41,7 +41,7 @@ internal sealed record LlamaParameters
     /// </exception>
     public static LlamaParameters Read(string path)
     {
-        using var document = CheckpointJson.Parse(path, MaxByteCount);
+        using var document = CheckpointJson.Parse(path, MaxByteCount, "consolidated.00.pth");
         return Parse(new JsonNumbers(document.RootElement, path));
     }
 

@@ -9,14 +9,23 @@ namespace Distributed.Engine.Checkpoints;
 public sealed class MappedCheckpoint : IDisposable
 {
     private readonly IDisposable[] _files;
+    private readonly StoredTensor[] _inOrder;
     private readonly FrozenDictionary<string, StoredTensor> _tensors;
     private bool _disposed;
 
     internal MappedCheckpoint(IEnumerable<IDisposable> files, IEnumerable<StoredTensor> tensors)
     {
         _files = [.. files];
-        _tensors = tensors.ToFrozenDictionary(tensor => tensor.Name, StringComparer.Ordinal);
+        _inOrder = [.. tensors];
+        _tensors = _inOrder.ToFrozenDictionary(tensor => tensor.Name, StringComparer.Ordinal);
     }
+
+    /// <summary>All tensors in the order of the forward pass.</summary>
+    public IEnumerable<TensorSummary> Tensors
+        => _inOrder.Select(tensor => new TensorSummary(tensor.Name, tensor.Type, tensor.Shape, tensor.Parts.Length));
+
+    /// <summary>Whether the files have no output of their own, which is then the embedding.</summary>
+    public bool TiesOutput => !_tensors.ContainsKey(LlamaTensors.Output);
 
     /// <summary>The tensor of Meta's name; <c>output.weight</c> is the embedding where the model ties the two.</summary>
     /// <exception cref="KeyNotFoundException">The model has no tensor of this name; all that its config asks for are there.</exception>

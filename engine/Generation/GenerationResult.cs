@@ -48,7 +48,7 @@ public sealed record GenerationResult
         Tokens = [],
         TokenStrings = [],
         LogProbabilities = null,
-        Text = Llama2ChatFormat.SpecialTagsError,
+        Text = ChatFormat.SpecialTagsError,
         FinishReason = FinishReason.Stop,
     };
 }

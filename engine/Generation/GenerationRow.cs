@@ -8,6 +8,7 @@ internal sealed class GenerationRow
     private readonly GenerationOptions _options;
     private readonly Action<RowUpdate>? _onUpdate;
     private readonly Utf8StreamDecoder _decoder;
+    private readonly int _tokenizerSize;
     private readonly int _promptLength;
     private readonly int[] _tokens; // [position]: the prompt, then what was generated, then room
     private readonly float[] _logProbabilities; // [position], of the token at that position
@@ -20,13 +21,14 @@ internal sealed class GenerationRow
         IReadOnlyList<int> prompt,
         int maxSequenceLength,
         GenerationOptions options,
-        SentencePieceTokenizer tokenizer,
+        Tokenizer tokenizer,
         Action<RowUpdate>? onUpdate)
     {
         Index = index;
         _options = options;
         _onUpdate = onUpdate;
         _decoder = new Utf8StreamDecoder(tokenizer);
+        _tokenizerSize = tokenizer.VocabularySize;
         _promptLength = prompt.Count;
         var room = Math.Min(options.MaxGenerationLength ?? maxSequenceLength, maxSequenceLength - _promptLength);
         _tokens = [.. prompt, .. new int[room]];
@@ -145,7 +147,7 @@ internal sealed class GenerationRow
 
     private void Say(int tokenId)
     {
-        var text = _decoder.Push(tokenId);
+        var text = tokenId < _tokenizerSize ? _decoder.Push(tokenId) : ""; // a model may have more ids than its tokenizer
         _strings.Add(text);
         _onUpdate?.Invoke(new RowUpdate(Index, tokenId, text, FinishReason: null));
     }

@@ -16,7 +16,7 @@ public sealed class LlamaGenerator
 {
     private readonly LlamaModel _model;
     private readonly LeaderLoop _leader;
-    private readonly SentencePieceTokenizer _tokenizer;
+    private readonly Tokenizer _tokenizer;
     private readonly ImmutableArray<int> _eosTokenIds;
     private readonly TokenChoice _choice;
     private readonly StepCommand _command = new();
@@ -30,20 +30,29 @@ public sealed class LlamaGenerator
     /// <param name="eosTokenIds">
     /// The tokens that end a row where a call names none, as the checkpoint says; empty for the tokenizer's EOS.
     /// </param>
+    /// <param name="chatFormat">How the model reads dialogs; <see langword="null"/> for Llama 2's format.</param>
     public LlamaGenerator(
-        LlamaModel model, LeaderLoop leader, SentencePieceTokenizer tokenizer, ImmutableArray<int> eosTokenIds = default)
+        LlamaModel model,
+        LeaderLoop leader,
+        Tokenizer tokenizer,
+        ImmutableArray<int> eosTokenIds = default,
+        ChatFormat? chatFormat = null)
     {
         ArgumentNullException.ThrowIfNull(model);
         _model = model;
         _leader = leader;
         _tokenizer = tokenizer;
-        _eosTokenIds = eosTokenIds.IsDefaultOrEmpty ? [tokenizer.EosId] : eosTokenIds;
+        ChatFormat = chatFormat ?? new Llama2ChatFormat();
+        _eosTokenIds = !eosTokenIds.IsDefaultOrEmpty ? eosTokenIds : tokenizer.EosId >= 0 ? [tokenizer.EosId] : [];
         _choice = new TokenChoice(leader);
         Limits = new GenerationLimits(model.Options.MaxSequenceLength, model.Options.MaxBatchSize, model.Config.VocabularySize);
     }
 
     /// <summary>What a call may ask for.</summary>
     public GenerationLimits Limits { get; }
+
+    /// <summary>How dialogs are read.</summary>
+    public ChatFormat ChatFormat { get; }
 
     /// <summary>The cost of all calls so far.</summary>
     public GenerationStatistics Statistics { get; private set; }
@@ -62,8 +71,8 @@ public sealed class LlamaGenerator
     }
 
     /// <summary>
-    /// Answers dialogs in Llama-2-chat's format. One that contains the format's tags is not run; its answer is
-    /// <see cref="Llama2ChatFormat.SpecialTagsError"/>.
+    /// Answers dialogs in the model's format. One that contains the format's tags is not run; its answer is
+    /// <see cref="ChatFormat.SpecialTagsError"/>.
     /// </summary>
     /// <inheritdoc cref="Generate"/>
     public GenerationResult[] CompleteChat(
@@ -75,8 +84,8 @@ public sealed class LlamaGenerator
         ArgumentNullException.ThrowIfNull(dialogs);
         ArgumentNullException.ThrowIfNull(options);
         var prompts = dialogs.Select(
-            dialog => Llama2ChatFormat.HasSpecialTags(dialog) ? null : Llama2ChatFormat.Encode(dialog, _tokenizer));
-        return Run([.. prompts], options with { Echo = false }, onUpdate, cancellationToken);
+            dialog => ChatFormat.HasSpecialTags(dialog) ? null : ChatFormat.Encode(dialog, _tokenizer));
+        return Run([.. prompts], options with { Echo = false, StopTokenIds = ChatStopTokenIds(options) }, onUpdate, cancellationToken);
     }
 
     /// <summary>Continues prompts of token ids, which include BOS where the model expects it.</summary>
@@ -104,6 +113,9 @@ public sealed class LlamaGenerator
         return Run(prompts, options, onUpdate, cancellationToken);
     }
 
+    private ImmutableArray<int> ChatStopTokenIds(GenerationOptions options)
+        => options.StopTokenIds.IsDefault ? [.. _eosTokenIds.Union(ChatFormat.StopTokenIds(_tokenizer))] : options.StopTokenIds;
+
     // A prompt of null is a row that was refused: it is answered and not run.
     private GenerationResult[] Run(
         IReadOnlyList<IReadOnlyList<int>?> prompts,
@@ -126,7 +138,7 @@ public sealed class LlamaGenerator
             }
             else
             {
-                onUpdate?.Invoke(new RowUpdate(index, TokenId: null, Llama2ChatFormat.SpecialTagsError, FinishReason.Stop));
+                onUpdate?.Invoke(new RowUpdate(index, TokenId: null, ChatFormat.SpecialTagsError, FinishReason.Stop));
             }
         }
 

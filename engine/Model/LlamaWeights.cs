@@ -127,7 +127,7 @@ internal sealed class LlamaWeights : IDisposable
     private unsafe NativeBuffer Vector(string name, int length)
     {
         var buffer = Allocate(length);
-        WeightElements.ReadVector(_tensors(name), new Span<float>(buffer.Data, length), start: 0);
+        TensorElements.ReadVector(_tensors(name), new Span<float>(buffer.Data, length), start: 0);
         return buffer;
     }
 
@@ -139,7 +139,7 @@ internal sealed class LlamaWeights : IDisposable
         var bias = new Span<float>(buffer.Data, parts.Sum(part => part.Heads.Count * width));
         foreach (var (name, heads) in parts)
         {
-            WeightElements.ReadVector(_tensors($"{prefix}.attention.{name}.bias"), bias[..(heads.Count * width)], heads.Start * width);
+            TensorElements.ReadVector(_tensors($"{prefix}.attention.{name}.bias"), bias[..(heads.Count * width)], heads.Start * width);
             bias = bias[(heads.Count * width)..];
         }
 

@@ -7,7 +7,7 @@ namespace Distributed.Engine.Tokenizers;
 /// The tokenizer of Llama 1 and 2: a SentencePiece BPE model, with the ids and the text that the reference implementation gives. Safe for
 /// use by several threads at once.
 /// </summary>
-public sealed class SentencePieceTokenizer
+public sealed class SentencePieceTokenizer : Tokenizer
 {
     private static readonly string[] ByteNames
         = [.. Enumerable.Range(0, 256).Select(value => string.Create(CultureInfo.InvariantCulture, $"<0x{value:X2}>"))];
@@ -63,14 +63,14 @@ public sealed class SentencePieceTokenizer
         _merger = new BytePairMerger(model, textPieces, _userDefined);
     }
 
-    /// <summary>The number of ids, 0 to this less one.</summary>
-    public int VocabularySize => _pieces.Length;
+    /// <inheritdoc/>
+    public override int VocabularySize => _pieces.Length;
 
     /// <summary>Begins a text: <c>&lt;s&gt;</c>.</summary>
-    public int BosId { get; }
+    public override int BosId { get; }
 
     /// <summary>Ends a text: <c>&lt;/s&gt;</c>.</summary>
-    public int EosId { get; }
+    public override int EosId { get; }
 
     /// <summary>Fills a row up; -1 where the model has none, as Llama's, and never an input of the model.</summary>
     public int PadId { get; }
@@ -82,7 +82,7 @@ public sealed class SentencePieceTokenizer
     /// <exception cref="TokenizerFormatException">
     /// The file is missing, damaged, or of a kind that is not read; the message is one sentence for the user.
     /// </exception>
-    public static SentencePieceTokenizer Load(string path) => new(SentencePieceModel.Read(path));
+    public static new SentencePieceTokenizer Load(string path) => new(SentencePieceModel.Read(path));
 
     /// <summary>Makes a tokenizer of a model already read.</summary>
     internal static SentencePieceTokenizer Create(SentencePieceModel model) => new(model);
@@ -93,7 +93,7 @@ public sealed class SentencePieceTokenizer
     /// <param name="text">Any text; nothing gives no ids but the two below.</param>
     /// <param name="bos">Put <see cref="BosId"/> in front.</param>
     /// <param name="eos">Put <see cref="EosId"/> behind.</param>
-    public int[] Encode(string text, bool bos, bool eos) => Encode(Encoding.UTF8.GetBytes(text), bos, eos);
+    public override int[] Encode(string text, bool bos, bool eos) => Encode(Encoding.UTF8.GetBytes(text), bos, eos);
 
     /// <summary>The ids of a text in UTF-8; each byte that is none is U+FFFD.</summary>
     /// <inheritdoc cref="Encode(string, bool, bool)"/>
@@ -136,42 +136,33 @@ public sealed class SentencePieceTokenizer
         return [.. ids];
     }
 
-    /// <summary>
-    /// The text of ids: control pieces say nothing, bytes that are no UTF-8 are U+FFFD, and the space that encoding put in front is gone.
-    /// </summary>
-    /// <exception cref="ArgumentOutOfRangeException">An id is not 0 to <see cref="VocabularySize"/> - 1.</exception>
-    public string Decode(ReadOnlySpan<int> ids)
-    {
-        var decoder = new Utf8StreamDecoder(this);
-        var text = new StringBuilder();
-        foreach (var id in ids)
-        {
-            text.Append(decoder.Push(id));
-        }
-
-        return text.Append(decoder.Flush()).ToString();
-    }
-
     /// <summary>The piece of an id as the model writes it: <c>▁a</c>, <c>&lt;0x0A&gt;</c>, <c>&lt;s&gt;</c>.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The id is not 0 to <see cref="VocabularySize"/> - 1.</exception>
-    public string Piece(int id)
+    public override string Piece(int id)
     {
         RequireId(id);
         return _pieces[id];
     }
 
-    /// <summary>The byte that an id stands for; -1 where it stands for text.</summary>
-    internal int ByteOf(int id)
+    /// <summary>The id of a control piece, such as <c>&lt;s&gt;</c>; -1 where the model has none of this name.</summary>
+    public override int SpecialId(string token)
+    {
+        var id = Array.IndexOf(_pieces, token);
+        return id >= 0 && _model.Pieces[id].Kind == PieceKind.Control ? id : -1;
+    }
+
+    /// <inheritdoc/>
+    internal override ReadOnlySpan<byte> BytesOf(int id)
     {
         RequireId(id);
-        return _bytes[id];
+        return _bytes[id] < 0 ? [] : BytePairModel.SingleBytes.Slice(_bytes[id], 1);
     }
 
     /// <summary>The text of an id that is no byte.</summary>
     /// <param name="id">In range.</param>
     /// <param name="atStart">Nothing was decoded before it, so the space that encoding put there is left out.</param>
     /// <param name="startConsumed">It was there and the only one: what follows is no longer at the start.</param>
-    internal string TextOf(int id, bool atStart, out bool startConsumed)
+    internal override string TextOf(int id, bool atStart, out bool startConsumed)
     {
         startConsumed = false;
         switch (_model.Pieces[id].Kind)

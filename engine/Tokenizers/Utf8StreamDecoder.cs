@@ -4,10 +4,10 @@ namespace Distributed.Engine.Tokenizers;
 
 /// <summary>
 /// Turns ids into text one by one, as they are generated: what the pushes return, joined, is what
-/// <see cref="SentencePieceTokenizer.Decode"/> gives for all of them. The bytes of a character that is not complete yet are held back.
+/// <see cref="Tokenizer.Decode"/> gives for all of them. The bytes of a character that is not complete yet are held back.
 /// One sequence, one owner.
 /// </summary>
-public sealed class Utf8StreamDecoder(SentencePieceTokenizer tokenizer)
+public sealed class Utf8StreamDecoder(Tokenizer tokenizer)
 {
     private readonly byte[] _held = new byte[4];    // of one character; the fourth byte never stays
     private int _heldCount;
@@ -19,19 +19,26 @@ public sealed class Utf8StreamDecoder(SentencePieceTokenizer tokenizer)
     /// <exception cref="ArgumentOutOfRangeException">The tokenizer has no such id.</exception>
     public string Push(int id)
     {
-        var value = tokenizer.ByteOf(id);
-        if (value >= 0)
+        var bytes = tokenizer.BytesOf(id);
+        if (!bytes.IsEmpty)
         {
-            _held[_heldCount++] = (byte)value;
-            return Release(toTheEnd: false);
+            var released = "";
+            foreach (var value in bytes)
+            {
+                _held[_heldCount++] = value;
+                var text = Release(toTheEnd: false);
+                released = released.Length == 0 ? text : released + text;
+            }
+
+            return released;
         }
 
         // Bytes belong together only while they follow each other: anything between, a control piece too, ends the run.
         var before = Release(toTheEnd: true);
         _atStart &= !_startConsumed && !_anyText;
-        var text = tokenizer.TextOf(id, _atStart, out _startConsumed);
-        _anyText |= text.Length > 0;
-        return before.Length == 0 ? text : before + text;
+        var own = tokenizer.TextOf(id, _atStart, out _startConsumed);
+        _anyText |= own.Length > 0;
+        return before.Length == 0 ? own : before + own;
     }
 
     /// <summary>What is held back, as U+FFFD for each byte, at the end of the sequence; the decoder is then as new.</summary>

@@ -39,5 +39,5 @@ internal sealed class EmbeddingTable
     }
 
     private void Read(in MatrixView part, int row, Span<float> destination)
-        => WeightElements.Widen(_type, part.Data + (row * part.RowByteCount), destination);
+        => TensorElements.Widen(_type, part.Data + (row * part.RowByteCount), destination);
 }

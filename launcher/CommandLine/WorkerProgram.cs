@@ -27,6 +27,10 @@ internal sealed record WorkerProgram(string Title, string Path, IReadOnlyList<st
 {
     private const string LocalRankMacro = "${local_rank}";
 
+    /// <summary>Whether it runs on .NET: an assembly, or the executable that lies beside one.</summary>
+    public bool IsDotnet { get; } = Title.EndsWith(".dll", StringComparison.Ordinal)
+        || File.Exists((Path.EndsWith(".exe", StringComparison.Ordinal) ? Path[..^4] : Path) + ".runtimeconfig.json");
+
     /// <summary>Whether its ranks are told the job's secret over stdin, by which they find each other in the job's store.</summary>
     public bool TakesEnvelope { get; } = IsBundled
         || EnvelopeRequest.IsMadeBy(Arguments is ["exec", var assembly, ..] && assembly.EndsWith(".dll", StringComparison.Ordinal) ? assembly : Path);

@@ -58,6 +58,18 @@ public sealed class BadInputTests : IDisposable
         return RequireRefused("2", [], sentence);
     }
 
+    /// <summary>Two shards, and other numbers of ranks: the reference refuses this.</summary>
+    [Fact]
+    public async Task Complete_OtherWorldSizesThanShards_SayTheSame()
+    {
+        var two = await Complete("2", ["--temperature", "0"]);
+        foreach (var worldSize in new[] { "1", "3" })
+        {
+            var other = await Complete(worldSize, ["--temperature", "0"]);
+            Assert.Equal((0, two.Output), (other.ExitCode, other.Output));
+        }
+    }
+
     [Fact]
     public Task Complete_ShardCutShort_IsOneSentence()
     {

@@ -29,8 +29,8 @@ internal sealed record CommandLine(string? Command, OptionValues Values, List<st
         {
             var given = result.UnmatchedTokens.Count > 0 ? OptionReader.Shown(result.UnmatchedTokens[0]) : null;
             var problem = given is null
-                ? "Name a command: complete, chat or tokenize; worker --help describes them."
-                : $"'{given}' is no command: name complete, chat or tokenize; worker --help describes them.";
+                ? "Name a command: complete, chat, tokenize, convert or inspect; worker --help describes them."
+                : $"'{given}' is no command: name complete, chat, tokenize, convert or inspect; worker --help describes them.";
             return new CommandLine(null, values, [problem], null);
         }
 
@@ -75,14 +75,16 @@ internal sealed record CommandLine(string? Command, OptionValues Values, List<st
     {
         var root = new RootCommand(
             "One ranked process of a distributed Llama: start it with distrun (distrun --nproc-per-node 2 worker complete ...), or alone for "
-            + "a checkpoint of one shard. Options may be spelt with hyphens or underscores, --top-p 0.9, --top-p=0.9 or --top_p 0.9.");
+            + "one rank. Options may be spelt with hyphens or underscores, --top-p 0.9, --top-p=0.9 or --top_p 0.9.");
         root.Directives.Clear();
         commands = [];
         (string Name, string Description)[] all =
         [
             (OptionCatalog.Complete, "Continue texts."),
-            (OptionCatalog.Chat, "Answer dialogs in Llama-2-chat's format, from a file or typed."),
+            (OptionCatalog.Chat, "Answer dialogs in the model's format, from a file or typed."),
             (OptionCatalog.Tokenize, "Turn JSON lines on standard input, {\"text\": ...} or {\"tokens\": [...]}, into lines with both and pieces."),
+            (OptionCatalog.Convert, "Write a checkpoint in another layout, number of shards or type."),
+            (OptionCatalog.Inspect, "Say what a checkpoint is and list its tensors."),
         ];
         foreach (var (name, description) in all)
         {

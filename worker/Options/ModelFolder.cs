@@ -3,7 +3,7 @@ namespace Distributed.Worker.Options;
 /// <summary>What <c>--model</c> names: a folder with a checkpoint and its tokenizer.</summary>
 internal static class ModelFolder
 {
-    private static readonly string[] TokenizerNames = ["tokenizer.model"];
+    private static readonly string[] TokenizerNames = ["tokenizer.json", "tokenizer.model"];
 
     /// <summary>The folder's tokenizer; <see langword="null"/>, with a sentence in <paramref name="problems"/>, where it has none.</summary>
     public static string? FindTokenizer(string folder, List<string> problems)

@@ -6,6 +6,8 @@ internal static class OptionCatalog
     public const string Complete = "complete";
     public const string Chat = "chat";
     public const string Tokenize = "tokenize";
+    public const string Convert = "convert";
+    public const string Inspect = "inspect";
 
     public const string CheckpointDirectory = "ckpt-dir";
     public const string Model = "model";
@@ -32,12 +34,16 @@ internal static class OptionCatalog
     public const string Transport = "transport";
     public const string Trace = "trace";
     public const string Bos = "bos";
+    public const string Output = "output";
+    public const string Layout = "layout";
+    public const string Shards = "shards";
+    public const string Type = "type";
 
     /// <summary>The options that say what to run. Where the command line has any of them, those of a config file do not count.</summary>
     public static readonly IReadOnlyList<string> Inputs = [Prompt, PromptTokens, PromptsFile, Dialogs, DialogsFile];
 
     private static readonly OptionDefinition Tokenizer =
-        new(TokenizerPath, "FILE", "The tokenizer that belongs to the checkpoint, a SentencePiece tokenizer.model. Default with --model: the folder's.") { IsPath = true };
+        new(TokenizerPath, "FILE", "The tokenizer that belongs to the checkpoint: tokenizer.model or tokenizer.json. Default with --model: the folder's.") { IsPath = true };
 
     private static readonly OptionDefinition ConfigFile =
         new(Config, "FILE", "JSON with any of these options as keys, in either spelling; the command line wins.") { IsPath = true };
@@ -78,16 +84,28 @@ internal static class OptionCatalog
             Tokenizer,
             new(Bos, null, "Put the BOS token before each text."),
         ],
+        Convert =>
+        [
+            new(Model, "DIR", "The checkpoint to convert, in either layout.") { IsPath = true },
+            new(Output, "DIR", "The new folder; it appears when all of it is written.") { IsPath = true },
+            new(Layout, "meta|huggingface", "The layout to write."),
+            new(Shards, "N", "Files among which Meta's layout divides each tensor. Default: 1."),
+            new(Type, "float32|bfloat16|float16", "How elements are stored. Default: as they are."),
+        ],
+        Inspect =>
+        [
+            new(Model, "DIR", "The checkpoint, in either layout.") { IsPath = true },
+        ],
         _ => throw new ArgumentOutOfRangeException(nameof(command), command, "No such command."),
     };
 
     private static IEnumerable<OptionDefinition> ModelOptions(int maxSequenceLength, int maxBatchSize, string maxGenerationLength) =>
     [
-        new(Model, "DIR", "Folder of a model: Hugging Face's config.json and *.safetensors, or Meta's files, with the tokenizer beside them.")
+        new(CheckpointDirectory, "DIR", "In place of --model: the folder without the tokenizer, for which --tokenizer-path is then needed.")
         {
             IsPath = true,
         },
-        new(CheckpointDirectory, "DIR", "In place of --model: the folder without the tokenizer, for which --tokenizer-path is then needed.")
+        new(Model, "DIR", "Folder of a model: Hugging Face's config.json and *.safetensors, or Meta's files, with the tokenizer beside them.")
         {
             IsPath = true,
         },

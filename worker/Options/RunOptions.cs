@@ -69,7 +69,7 @@ internal sealed record RunOptions
                 OptionCatalog.CheckpointDirectory, "name the folder of the checkpoint, or a whole model's with --model, or a --config that does"),
             TokenizerPath = model is not null && !values.Has(OptionCatalog.TokenizerPath)
                 ? ModelFolder.FindTokenizer(model, problems)
-                : reader.Required(OptionCatalog.TokenizerPath, "name the checkpoint's tokenizer.model, or a --config that does"),
+                : reader.Required(OptionCatalog.TokenizerPath, "name the checkpoint's tokenizer.model or tokenizer.json, or a --config that does"),
             MaxSequenceLength = maxSequenceLength,
             MaxBatchSize = reader.Integer(OptionCatalog.MaxBatchSize, chat ? 8 : 4, 1, MaxBatchSizeLimit),
             Generation = generation,

@@ -67,12 +67,12 @@ internal sealed class ChatCommand(RunOptions options, OptionValues values) : Gen
         {
             try
             {
-                if (Llama2ChatFormat.HasSpecialTags(dialog.Messages))
+                if (preparation.ChatFormat.HasSpecialTags(dialog.Messages))
                 {
                     continue; // answered, not run
                 }
 
-                var tokens = Llama2ChatFormat.Encode(dialog.Messages, preparation.Tokenizer);
+                var tokens = preparation.ChatFormat.Encode(dialog.Messages, preparation.Tokenizer);
                 if (preparation.Limits.Problem($"Dialog {index + 1}", tokens) is { } problem)
                 {
                     problems.Add(problem);

@@ -70,7 +70,7 @@ internal sealed class InteractiveChat(LeaderSession session, string? systemMessa
         writer.WriteLine();
         writer.Flush();
         var answer = new ChatMessage(ChatMessage.Assistant, result.Text);
-        if (Llama2ChatFormat.HasSpecialTags([answer]))
+        if (session.Generator.ChatFormat.HasSpecialTags([answer]))
         {
             _history.RemoveAt(_history.Count - 1);
             Console.Error.WriteLine("The answer contains tags of the chat format; the conversation goes on without this question.");
@@ -88,12 +88,12 @@ internal sealed class InteractiveChat(LeaderSession session, string? systemMessa
     // A sentence if the conversation, as it stands, cannot be answered.
     private string? Refusal()
     {
-        if (Llama2ChatFormat.HasSpecialTags(_history))
+        if (session.Generator.ChatFormat.HasSpecialTags(_history))
         {
-            return Llama2ChatFormat.SpecialTagsError;
+            return ChatFormat.SpecialTagsError;
         }
 
-        var count = Llama2ChatFormat.Encode(_history, session.Preparation.Tokenizer).Length;
+        var count = session.Generator.ChatFormat.Encode(_history, session.Preparation.Tokenizer).Length;
         var limit = session.Preparation.Limits.MaxSequenceLength;
         return count < limit
             ? null

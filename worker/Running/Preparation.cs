@@ -9,16 +9,19 @@ namespace Distributed.Worker.Running;
 /// <summary>The tokenizer and the checkpoint's index: all that is needed to tell whether a command can run, and no weights yet.</summary>
 internal sealed class Preparation : IDisposable
 {
-    private Preparation(RunOptions options, SentencePieceTokenizer tokenizer, CheckpointSource checkpoint)
+    private Preparation(RunOptions options, Tokenizer tokenizer, CheckpointSource checkpoint)
     {
         Tokenizer = tokenizer;
         Checkpoint = checkpoint;
+        ChatFormat = ChatFormat.Of(checkpoint, tokenizer);
         Limits = new GenerationLimits(options.MaxSequenceLength, options.MaxBatchSize, checkpoint.Config.VocabularySize);
     }
 
-    public SentencePieceTokenizer Tokenizer { get; }
+    public Tokenizer Tokenizer { get; }
 
     public CheckpointSource Checkpoint { get; }
+
+    public ChatFormat ChatFormat { get; }
 
     public GenerationLimits Limits { get; }
 
@@ -45,8 +48,8 @@ internal sealed class Preparation : IDisposable
     /// <summary>
     /// Loads a tokenizer; <see langword="null"/> where there is no path or, with a sentence in <paramref name="problems"/>, that fails.
     /// </summary>
-    public static SentencePieceTokenizer? TryLoadTokenizer(string? path, List<string> problems)
-        => path is null ? null : Try(() => SentencePieceTokenizer.Load(path), problems);
+    public static Tokenizer? TryLoadTokenizer(string? path, List<string> problems)
+        => path is null ? null : Try(() => Tokenizer.Load(path), problems);
 
     public void Dispose() => Checkpoint.Dispose();
 

@@ -99,7 +99,8 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
         {
             command.Lead(new LeaderSession
             {
-                Generator = new LlamaGenerator(model, leader, preparation.Tokenizer, preparation.Checkpoint.EosTokenIds),
+                Generator = new LlamaGenerator(
+                    model, leader, preparation.Tokenizer, preparation.Checkpoint.EosTokenIds, preparation.ChatFormat),
                 Leader = leader,
                 Preparation = preparation,
                 Options = command.Options,

@@ -12,10 +12,10 @@ namespace Distributed.Worker.Running;
 /// </summary>
 internal sealed class TokenizeCommand
 {
-    private readonly SentencePieceTokenizer _tokenizer;
+    private readonly Tokenizer _tokenizer;
     private readonly bool _bos;
 
-    private TokenizeCommand(SentencePieceTokenizer tokenizer, bool bos) => (_tokenizer, _bos) = (tokenizer, bos);
+    private TokenizeCommand(Tokenizer tokenizer, bool bos) => (_tokenizer, _bos) = (tokenizer, bos);
 
     /// <summary>Loads the tokenizer that the command line names.</summary>
     /// <exception cref="BadInputException">The command line, or the tokenizer, cannot be used.</exception>
@@ -23,7 +23,7 @@ internal sealed class TokenizeCommand
     {
         var reader = new OptionReader(line.Values, line.Problems);
         var bos = reader.Flag(OptionCatalog.Bos);
-        var tokenizer = Preparation.TryLoadTokenizer(reader.Required(OptionCatalog.TokenizerPath, "name a tokenizer.model"), line.Problems);
+        var tokenizer = Preparation.TryLoadTokenizer(reader.Required(OptionCatalog.TokenizerPath, "name a tokenizer.model or tokenizer.json"), line.Problems);
         return line.Problems.Count == 0 ? new TokenizeCommand(tokenizer!, bos) : throw new BadInputException(line.Problems);
     }
 

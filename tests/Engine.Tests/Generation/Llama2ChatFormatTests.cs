@@ -21,7 +21,7 @@ public sealed class Llama2ChatFormatTests
                 .Select(message => new ChatMessage(message.GetProperty("role").GetString()!, message.GetProperty("content").GetString()!))
                 .ToArray();
 
-            var prompt = Llama2ChatFormat.Encode(dialog, tokenizer);
+            var prompt = new Llama2ChatFormat().Encode(dialog, tokenizer);
             Assert.Equal(item.GetProperty("prompt_tokens").Deserialize<int[]>(), prompt);
 
             // The reference's result, where its model was made to say this.
@@ -78,7 +78,7 @@ public sealed class Llama2ChatFormatTests
     public void Encode_RolesThatDoNotAlternate_IsTheReferencesSentence(params string[] roles)
     {
         // Line 47.
-        var exception = Assert.Throws<GenerationException>(() => Llama2ChatFormat.Encode(Dialog(roles), Tokenizer));
+        var exception = Assert.Throws<GenerationException>(() => new Llama2ChatFormat().Encode(Dialog(roles), Tokenizer));
 
         Assert.StartsWith(
             "model only supports 'system', 'user' and 'assistant' roles, starting with 'system', then 'user' and alternating (u/a/u/a/u...)",
@@ -92,7 +92,7 @@ public sealed class Llama2ChatFormatTests
     public void Encode_LastNotFromUser_IsTheReferencesSentence(params string[] roles)
     {
         // Line 48.
-        var exception = Assert.Throws<GenerationException>(() => Llama2ChatFormat.Encode(Dialog(roles), Tokenizer));
+        var exception = Assert.Throws<GenerationException>(() => new Llama2ChatFormat().Encode(Dialog(roles), Tokenizer));
 
         Assert.Equal("Last message must be from user, got assistant.", exception.Message);
     }
@@ -103,7 +103,7 @@ public sealed class Llama2ChatFormatTests
     public void Encode_NothingFromUser_IsOneSentence(params string[] roles)
     {
         // Line 50: an IndexError in the reference.
-        var exception = Assert.Throws<GenerationException>(() => Llama2ChatFormat.Encode(Dialog(roles), Tokenizer));
+        var exception = Assert.Throws<GenerationException>(() => new Llama2ChatFormat().Encode(Dialog(roles), Tokenizer));
 
         Assert.Contains("user", exception.Message, StringComparison.Ordinal);
     }
@@ -122,7 +122,7 @@ public sealed class Llama2ChatFormatTests
             var dialog = Dialog(["system", "user", "assistant", "user"]);
             dialog[place] = dialog[place] with { Content = content };
 
-            Assert.Equal(expected, Llama2ChatFormat.HasSpecialTags(dialog));
+            Assert.Equal(expected, new Llama2ChatFormat().HasSpecialTags(dialog));
         }
     }
 
@@ -143,5 +143,5 @@ public sealed class Llama2ChatFormatTests
 
     private static int[] Turn(string text) => Tokenizer.Encode(text, bos: true, eos: false);
 
-    private static void Expect(ChatMessage[] dialog, int[] tokens) => Assert.Equal(tokens, Llama2ChatFormat.Encode(dialog, Tokenizer));
+    private static void Expect(ChatMessage[] dialog, int[] tokens) => Assert.Equal(tokens, new Llama2ChatFormat().Encode(dialog, Tokenizer));
 }

@@ -347,7 +347,7 @@ public sealed class LlamaGeneratorTests : IDisposable
         ChatMessage[] dialog = [new(ChatMessage.User, "Once upon a time")];
         var answer = Generator.CompleteChat([dialog], Greedy with { Echo = true })[0];
 
-        Assert.Equal(Llama2ChatFormat.Encode(dialog, Llama.Tokenizer), answer.PromptTokens);
+        Assert.Equal(new Llama2ChatFormat().Encode(dialog, Llama.Tokenizer), answer.PromptTokens);
         Assert.Equal(Generator.Generate([answer.PromptTokens], Greedy)[0].Tokens, answer.Tokens); // chat_completion knows no echo
     }
 

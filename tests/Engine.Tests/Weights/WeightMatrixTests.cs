@@ -15,7 +15,7 @@ public sealed unsafe class WeightMatrixTests
         var tensor = new StoredTensor("wq.bias", TensorType.Float32, [6], TensorSplit.Rows, [Part(0), Part(2), Part(4)]);
         var values = new float[4];
 
-        WeightElements.ReadVector(tensor, values, start: 1);
+        TensorElements.ReadVector(tensor, values, start: 1);
 
         Assert.Equal([1f, 2, 3, 4], values);
     }

@@ -21,7 +21,7 @@ public sealed class CommandLineTests
     [Fact]
     public void Parse_EveryOptionOfEveryCommand_HasBothSpellings()
     {
-        foreach (var command in new[] { OptionCatalog.Complete, OptionCatalog.Chat, OptionCatalog.Tokenize })
+        foreach (var command in new[] { OptionCatalog.Complete, OptionCatalog.Chat, OptionCatalog.Tokenize, OptionCatalog.Convert, OptionCatalog.Inspect })
         {
             foreach (var option in OptionCatalog.Of(command).Where(option => !option.ConfigOnly && option.Name != OptionCatalog.Config))
             {
@@ -139,9 +139,9 @@ public sealed class CommandLineTests
     }
 
     [Theory]
-    [InlineData("Name a command: complete, chat or tokenize; worker --help describes them.")]
-    [InlineData("'translate' is no command: name complete, chat or tokenize; worker --help describes them.", "translate")]
-    [InlineData("'--seed' is no command: name complete, chat or tokenize; worker --help describes them.", "--seed", "3", "translate")]
+    [InlineData("Name a command: complete, chat, tokenize, convert or inspect; worker --help describes them.")]
+    [InlineData("'translate' is no command: name complete, chat, tokenize, convert or inspect; worker --help describes them.", "translate")]
+    [InlineData("'--seed' is no command: name complete, chat, tokenize, convert or inspect; worker --help describes them.", "--seed", "3", "translate")]
     [InlineData("'of time' belongs to no option of complete; put a text with spaces in quotes.", "complete", "--prompt", "Out", "of", "time")]
     [InlineData("--prompt needs a value (TEXT); worker complete --help says which.", "complete", "--prompt")]
     public void Parse_WordsThatFitNowhere_AreOneSentence(string sentence, params string[] arguments)

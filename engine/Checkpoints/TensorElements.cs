@@ -1,11 +1,10 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using Distributed.Engine.Checkpoints;
 
-namespace Distributed.Engine.Weights;
+namespace Distributed.Engine.Checkpoints;
 
 /// <summary>Single weights, where speed does not matter: embedding rows and the weights of the norms.</summary>
-internal static unsafe class WeightElements
+internal static unsafe class TensorElements
 {
     /// <summary>Widens the elements at <paramref name="source"/>, of any alignment, to float32; exact for every value.</summary>
     public static void Widen(TensorType type, nint source, Span<float> destination)

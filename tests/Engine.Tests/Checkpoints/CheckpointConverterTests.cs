@@ -1,0 +1,149 @@
+using System.Text.Json.Nodes;
+using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Parallel;
+using Distributed.Engine.Tests.Model;
+
+namespace Distributed.Engine.Tests.Checkpoints;
+
+public sealed class CheckpointConverterTests : IDisposable
+{
+    private static readonly string References = Path.Combine(Repository.Root, "tests", "Engine.Tests", "References");
+
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    /// <summary>The demo has two shards; each way to hold the same weights gives the same logits to the last bit.</summary>
+    [Fact]
+    public void Convert_DemoThereAndBack_GivesTheSameBits()
+    {
+        var expected = Logits(Repository.DemoCheckpoint, worldSize: 2);
+        Convert(Repository.DemoCheckpoint, "hf", new() { Layout = CheckpointLayout.HuggingFace, MaxFileByteCount = 500_000 });
+        Convert(_folder.File("hf"), "mp4", new() { Layout = CheckpointLayout.Meta, ShardCount = 4 });
+        Convert(_folder.File("mp4"), "mp1", new() { Layout = CheckpointLayout.Meta });
+
+        Assert.True(File.Exists(_folder.File(Path.Combine("hf", "model.safetensors.index.json"))));
+        Assert.Equal(4, Directory.GetFiles(_folder.File("mp4"), "*.pth").Length);
+        Assert.Equal(expected, Logits(_folder.File("hf"), worldSize: 4));
+        Assert.Equal(expected, Logits(_folder.File("mp4"), worldSize: 1));
+        Assert.Equal(expected, Logits(_folder.File("mp1"), worldSize: 8));
+        Assert.Equal(5, Directory.GetFileSystemEntries(_folder.File("mp4")).Length); // nothing partial is left
+    }
+
+    [Fact]
+    public void Convert_TiedLlama3_StaysTiedAndScaled()
+    {
+        // The layout of Meta says Llama 3.1's own constants alone.
+        var source = _folder.File("source");
+        Directory.CreateDirectory(source);
+        File.Copy(Path.Combine(References, "llama3", "model.safetensors"), Path.Combine(source, "model.safetensors"));
+        var config = JsonNode.Parse(File.ReadAllText(Path.Combine(References, "llama3", "config.json")))!;
+        config["rope_scaling"]!["original_max_position_embeddings"] = 8192;
+        File.WriteAllText(Path.Combine(source, "config.json"), config.ToJsonString());
+        var expected = Logits(source, worldSize: 1);
+
+        Convert(source, "mp1", new() { Layout = CheckpointLayout.Meta });
+        Convert(source, "fp32", new() { Layout = CheckpointLayout.HuggingFace, Type = TensorType.Float32 });
+
+        Assert.Equal(expected, Logits(_folder.File("mp1"), worldSize: 2));
+        using var wide = CheckpointFolder.Open(_folder.File("fp32"), null);
+        using var mapped = wide.Map();
+        Assert.True(mapped.TiesOutput);
+        Assert.All(mapped.Tensors, tensor => Assert.Equal(TensorType.Float32, tensor.Type));
+    }
+
+    [Theory]
+    [InlineData("qwen2", "biases of queries, keys and values")]
+    [InlineData("qwen3", "norms of query and key heads")]
+    [InlineData("mistral", "a sliding window")]
+    [InlineData("llama2-linear", "linear rotary scaling")]
+    [InlineData("llama3", "other constants than Llama 3.1's")]
+    public void Convert_WhatMetasLayoutCannotSay_IsRefused(string name, string sentence)
+    {
+        using var checkpoint = CheckpointFolder.Open(Path.Combine(References, name), null);
+
+        var error = Assert.Throws<CheckpointException>(
+            () => CheckpointConverter.Convert(checkpoint, _folder.File("out"), new() { Layout = CheckpointLayout.Meta }));
+
+        Assert.Contains(sentence, error.Message, StringComparison.Ordinal);
+        Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));
+    }
+
+    [Fact]
+    public void Convert_CancelledOrExisting_LeavesNothing()
+    {
+        using var checkpoint = CheckpointFolder.Open(Repository.DemoCheckpoint, null);
+        using var cancelled = new CancellationTokenSource();
+        var progress = new CancelAtHalf(cancelled);
+        var options = new ConversionOptions { Layout = CheckpointLayout.HuggingFace };
+
+        Assert.Throws<OperationCanceledException>(
+            () => CheckpointConverter.Convert(checkpoint, _folder.File("out"), options, progress, cancelled.Token));
+        Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));
+        Directory.CreateDirectory(_folder.File("there"));
+        var error = Assert.Throws<CheckpointException>(() => CheckpointConverter.Convert(checkpoint, _folder.File("there"), options));
+        Assert.Contains("exists; name a new folder", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Convert_ShardsThatDoNotDivide_AreRefused()
+    {
+        using var checkpoint = CheckpointFolder.Open(Repository.DemoCheckpoint, null);
+
+        var error = Assert.Throws<CheckpointException>(
+            () => CheckpointConverter.Convert(checkpoint, _folder.File("out"), new() { Layout = CheckpointLayout.Meta, ShardCount = 3 }));
+
+        Assert.Contains("not divisible by its 3 shards", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(TensorType.BFloat16, 1.00390625f, 1f)] // a tie goes to even
+    [InlineData(TensorType.BFloat16, 1.01171875f, 1.015625f)]
+    [InlineData(TensorType.BFloat16, float.PositiveInfinity, float.PositiveInfinity)]
+    [InlineData(TensorType.BFloat16, float.NaN, float.NaN)]
+    [InlineData(TensorType.Float16, 1.00048828125f, 1f)]
+    [InlineData(TensorType.Float16, 65520f, float.PositiveInfinity)]
+    public unsafe void Fill_NarrowerType_RoundsToTheNearest(TensorType type, float value, float expected)
+    {
+        var source = new StoredTensor("w", TensorType.Float32, [1], TensorSplit.Replicated, [new MappedTensor("w", TensorType.Float32, [1], (nint)(&value))]);
+        var bytes = new byte[2];
+        new TensorPart(source, type, (0, 1), (0, 1)).Fill(0, bytes);
+        var widened = new float[1];
+        fixed (byte* data = bytes)
+        {
+            TensorElements.Widen(type, (nint)data, widened);
+        }
+
+        Assert.Equal(expected, widened[0]);
+    }
+
+    private void Convert(string source, string name, ConversionOptions options)
+    {
+        using var checkpoint = CheckpointFolder.Open(source, null);
+        CheckpointConverter.Convert(checkpoint, _folder.File(name), options);
+    }
+
+    private static float[] Logits(string folder, int worldSize)
+    {
+        using var world = ModelWorld.Load(folder, ModelWorld.Options(), worldSize: worldSize);
+        var command = new StepCommand();
+        for (var position = 0; position < 20; position++)
+        {
+            command.AddToken((position * 13) % 60, 0, position);
+        }
+
+        command.AddOutput(19, detail: LogitsDetail.FullRow);
+        return world.Leader.Run(command)[0].Row.ToArray();
+    }
+
+    private sealed class CancelAtHalf(CancellationTokenSource source) : IProgress<(long Done, long Total)>
+    {
+        public void Report((long Done, long Total) value)
+        {
+            if (value.Done > value.Total / 2)
+            {
+                source.Cancel();
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+using Distributed.Engine.Checkpoints;
+using Distributed.Worker.Options;
+
+namespace Distributed.Worker.Running;
+
+/// <summary>Writes a checkpoint in another layout, number of shards or type; one process does it.</summary>
+internal sealed class ConvertCommand
+{
+    // Of the source's files, those that a converted folder takes along as they are.
+    private static readonly string[] TokenizerFiles = ["tokenizer.model", "tokenizer.json", "tokenizer_config.json", "generation_config.json"];
+
+    private readonly string _source;
+    private readonly string _output;
+    private readonly ConversionOptions _options;
+
+    private ConvertCommand(string source, string output, ConversionOptions options) => (_source, _output, _options) = (source, output, options);
+
+    /// <summary>Reads the command line.</summary>
+    /// <exception cref="BadInputException">It cannot be used.</exception>
+    public static ConvertCommand Create(CommandLine line)
+    {
+        var reader = new OptionReader(line.Values, line.Problems);
+        var source = reader.Required(OptionCatalog.Model, "name the folder of the checkpoint to convert");
+        var output = reader.Required(OptionCatalog.Output, "name the new folder");
+        _ = reader.Required(OptionCatalog.Layout, "say meta or huggingface");
+        var layout = reader.Choice(OptionCatalog.Layout, CheckpointLayout.Meta);
+        if (layout == CheckpointLayout.HuggingFace && line.Values.Has(OptionCatalog.Shards))
+        {
+            line.Problems.Add($"--{OptionCatalog.Shards} divides the tensors of Meta's layout; Hugging Face's divides none, so leave it out.");
+        }
+
+        var options = new ConversionOptions
+        {
+            Layout = layout,
+            ShardCount = reader.Integer(OptionCatalog.Shards, 1, 1, 64),
+            Type = line.Values.Has(OptionCatalog.Type) ? reader.Choice(OptionCatalog.Type, TensorType.Float32) : null,
+        };
+        return line.Problems.Count == 0 ? new ConvertCommand(source!, output!, options) : throw new BadInputException(line.Problems);
+    }
+
+    /// <summary>Converts, and tells stderr how far it is.</summary>
+    /// <exception cref="BadInputException">The checkpoint cannot be read, said in that layout, or written.</exception>
+    public void Run()
+    {
+        try
+        {
+            using var checkpoint = CheckpointFolder.Open(_source, tokenizerVocabularySize: null);
+            CheckpointConverter.Convert(checkpoint, _output, _options, new Bar(), CancellationToken.None);
+            foreach (var name in TokenizerFiles.Where(name => File.Exists(Path.Combine(_source, name))))
+            {
+                File.Copy(Path.Combine(_source, name), Path.Combine(_output, name));
+            }
+        }
+        catch (Exception exception) when (exception is CheckpointException or IOException or UnauthorizedAccessException)
+        {
+            throw new BadInputException([exception.Message]);
+        }
+    }
+
+    /// <summary>A line of progress: redrawn on a terminal, a line for every tenth elsewhere.</summary>
+    private sealed class Bar : IProgress<(long Done, long Total)>
+    {
+        private const int Width = 40;
+        private int _percent = -1;
+
+        public void Report((long Done, long Total) value)
+        {
+            var percent = (int)(value.Done * 100 / Math.Max(1, value.Total));
+            if (percent == _percent || (Console.IsErrorRedirected && percent % 10 != 0))
+            {
+                return;
+            }
+
+            _percent = percent;
+            var filled = percent * Width / 100;
+            var bar = $"[{new string('#', filled)}{new string('.', Width - filled)}] {percent,3} % of {value.Total / 1_000_000} MB";
+            Console.Error.Write(Console.IsErrorRedirected ? $"{bar}\n" : percent == 100 ? $"\r{bar}\n" : $"\r{bar}");
+        }
+    }
+}
