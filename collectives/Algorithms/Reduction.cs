@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Distributed.Collectives.Algorithms;
@@ -78,6 +79,8 @@ internal readonly record struct Reduction(DataType Type, ReduceOperation Operati
         }
     }
 
+    // Optimized from the first call on: left to the tiers, the loop would be slow for the first ten thousand.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Combine<T, TOperator>(ReadOnlySpan<byte> left, ReadOnlySpan<byte> right, Span<byte> result)
         where T : unmanaged, INumber<T>
         where TOperator : struct, IElementOperator<T>
@@ -100,6 +103,7 @@ internal readonly record struct Reduction(DataType Type, ReduceOperation Operati
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void CombineFloat16<TOperator>(ReadOnlySpan<byte> left, ReadOnlySpan<byte> right, Span<byte> result)
         where TOperator : struct, IElementOperator<float>
     {
@@ -112,6 +116,7 @@ internal readonly record struct Reduction(DataType Type, ReduceOperation Operati
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void CombineBFloat16<TOperator>(ReadOnlySpan<byte> left, ReadOnlySpan<byte> right, Span<byte> result)
         where TOperator : struct, IElementOperator<float>
     {
