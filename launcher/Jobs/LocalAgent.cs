@@ -214,6 +214,11 @@ internal sealed class LocalAgent : IDisposable
             _events.RankEnded(plan, exit, outcome.Collateral.Contains(exit.Rank));
         }
 
+        foreach (var id in outcome.Orphans)
+        {
+            Say($"process {id}, which a rank left, does not end although it was killed; it is left behind.");
+        }
+
         if (MayRestart(outcome))
         {
             attempt.StopStore();
@@ -229,7 +234,8 @@ internal sealed class LocalAgent : IDisposable
 
     /// <summary>Whether the end of an attempt is one that another attempt may mend.</summary>
     private bool MayRestart(AttemptOutcome outcome)
-        => _stopSignal is null && outcome is { Failure: not null, StoppedBySignal: null, StartFailure: null, LauncherFailure: null, LeftBehindCount: 0 }
+        => _stopSignal is null
+            && outcome is { Failure: not null, StoppedBySignal: null, StartFailure: null, LauncherFailure: null, IsClean: true }
             && !IsRefusalOfInput(outcome.Failure);
 
     /// <summary>Waits for the next attempt, if there is to be one; says which rank was the cause.</summary>
@@ -247,9 +253,8 @@ internal sealed class LocalAgent : IDisposable
             return false;
         }
 
-        Say(string.Create(
-            CultureInfo.InvariantCulture,
-            $"rank {cause.Rank} failed first ({FailureReport.Describe(cause)}); restart {number} of the group in {delay.TotalSeconds:0.###} s ({_restarts.Used} of {_options.Restarts.MaxRestarts})."));
+        var when = string.Create(CultureInfo.InvariantCulture, $"{delay.TotalSeconds:0.###} s ({_restarts.Used} of {_options.Restarts.MaxRestarts})");
+        Say($"rank {cause.Rank} failed first ({FailureReport.Describe(cause)}); restart {number} of the group in {when}.");
         _events.GroupRestarts(groupRank: 0, number, cause, delay);
         if (Interlocked.CompareExchange(ref _state, Running, Concluding) == Leaving)
         {
@@ -296,7 +301,8 @@ internal sealed class LocalAgent : IDisposable
         }
 
         var end = analysis.RootCause.End;
-        if (ParentErrorFile.CopyUp(outcome.ErrorFile, end.TorchCode, Environment.GetEnvironmentVariable(ParentErrorFile.Variable)) is { } problem)
+        var parentFile = Environment.GetEnvironmentVariable(ParentErrorFile.Variable);
+        if (ParentErrorFile.CopyUp(outcome.ErrorFile, end.TorchCode, parentFile) is { } problem)
         {
             Say(problem);
         }
@@ -351,7 +357,7 @@ internal sealed class LocalAgent : IDisposable
         });
     }
 
-    /// <summary>Passes a signal on that is meant for the ranks. Ctrl-Z stops the launcher after them, if there is a shell to wake it again.</summary>
+    /// <summary>Passes on a signal that is meant for the ranks. Ctrl-Z stops the launcher after them, if a shell can wake it again.</summary>
     private void Forward(int signal) => _mailbox.Post(() =>
     {
         _group?.Forward(signal);
