@@ -70,14 +70,15 @@ internal sealed class LaunchOptionsReader(OptionValues values)
     /// <summary>The program of the command line, with the options that say how to run it.</summary>
     public WorkerProgram? FindProgram(IReadOnlyList<string> words, WorkerProgramFinder finder)
     {
-        var way = (Module: values.Flag(LauncherOption.Module), NoPython: values.Flag(LauncherOption.NoPython), RunPath: values.Flag(LauncherOption.RunPath));
-        if (way is { Module: true, NoPython: true })
+        var (module, noPython, runPath)
+            = (values.Flag(LauncherOption.Module), values.Flag(LauncherOption.NoPython), values.Flag(LauncherOption.RunPath));
+        if (module && noPython)
         {
             values.Report("--no-python and --module exclude each other: a module is run by Python; leave one of them out.");
             return null;
         }
 
-        if (way is { Module: true, RunPath: true })
+        if (module && runPath)
         {
             values.Report("--run-path and --module exclude each other: one takes a file, the other a module; leave one of them out.");
             return null;
@@ -91,7 +92,10 @@ internal sealed class LaunchOptionsReader(OptionValues values)
         }
 
         // torchrun lets --run-path win over --no-python.
-        var kind = way.Module ? ProgramKind.Module : way.RunPath ? ProgramKind.Script : way.NoPython ? ProgramKind.Executable : ProgramKind.ByName;
+        var kind = module ? ProgramKind.Module
+            : runPath ? ProgramKind.Script
+            : noPython ? ProgramKind.Executable
+            : ProgramKind.ByName;
         return finder.Find(words, kind, values);
     }
 
@@ -188,7 +192,8 @@ internal sealed class LaunchOptionsReader(OptionValues values)
             var number = Signals.NumberOf(name);
             if (number is null or Signals.Kill || number == Signals.Stop)
             {
-                _notes.Add($"{values.Source(LauncherOption.SignalsToHandle)}: {name} is no signal that can be handled on this system; it is passed over.");
+                var source = values.Source(LauncherOption.SignalsToHandle);
+                _notes.Add($"{source}: {name} is no signal that can be handled on this system; it is passed over.");
             }
             else if (!signals.Contains(number.Value))
             {

@@ -123,7 +123,15 @@ internal sealed partial record LauncherOption
     [
         ("Program and ranks", [NprocPerNode, Role, VirtualLocalRank, Mesh, NumaBinding, Module, NoPython, RunPath, StartMethod, DryRun]),
         ("Nodes", [Nnodes, NodeRank, RdzvBackend, RdzvEndpoint, RdzvId, RdzvConf, Standalone, MasterAddr, MasterPort, LocalAddr]),
-        ("Failures", [MaxRestarts, MaxRestartsWindow, MinUptime, RestartBackoff, NoRestartExitCodes, ShutdownTimeout, SignalsToHandle, MonitorInterval]),
-        ("Output", [LogDir, Redirects, Tee, LocalRanksFilter, DuplicateStdoutFilters, DuplicateStderrFilters, LogMaxSize, LogLinePrefixTemplate, Color, Fold, LogsSpecs, EventLogHandler, EventLog]),
+        ("Failures",
+        [
+            MaxRestarts, MaxRestartsWindow, MinUptime, RestartBackoff, NoRestartExitCodes, ShutdownTimeout, SignalsToHandle,
+            MonitorInterval,
+        ]),
+        ("Output",
+        [
+            LogDir, Redirects, Tee, LocalRanksFilter, DuplicateStdoutFilters, DuplicateStderrFilters, LogMaxSize, LogLinePrefixTemplate,
+            Color, Fold, LogsSpecs, EventLogHandler, EventLog,
+        ]),
     ];
 }

@@ -5,7 +5,7 @@ using Distributed.Launcher.Reporting;
 
 namespace Distributed.Launcher.Jobs;
 
-/// <summary>One life of the group: the ranks of this node from their start to the end of the last, and the store that they meet in.</summary>
+/// <summary>One life of the group: the ranks of this node from the first start to the last end, and the store that they meet in.</summary>
 /// <param name="plan">What they are started with.</param>
 /// <param name="starter">Starts them.</param>
 /// <param name="group">Supervises them; owned by the attempt.</param>
@@ -68,13 +68,14 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
             Details = failure?.Others.Append(failure.RootCause).ToDictionary(exit => exit.Rank, DetailsOf) ?? [],
             ErrorFile = failure is null ? null : plan.Logs.ErrorFileOf(failure.RootCause.LocalRank),
             Uptime = (supervisor.FirstFailureTime ?? startTime) - startTime,
-            LeftBehindCount = supervisor.Alive.Count + orphans.Count,
+            Orphans = orphans,
+            IsClean = supervisor.Alive.Count + orphans.Count == 0,
         };
     }
 
     /// <summary>
-    /// Ends the store, where another attempt follows. That of the last one goes with the launcher: nobody waits for it to remove its socket,
-    /// and the job's directory is removed as a whole.
+    /// Ends the store, where another attempt follows. That of the last one goes with the launcher: nobody waits for it to remove its
+    /// socket, and the job's directory is removed as a whole.
     /// </summary>
     public void StopStore()
     {

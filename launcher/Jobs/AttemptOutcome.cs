@@ -33,6 +33,9 @@ internal sealed record AttemptOutcome
     /// <summary>From the start of the last rank to the first failure.</summary>
     public TimeSpan Uptime { get; init; }
 
-    /// <summary>Ranks that outlived SIGKILL, and may still hold what the next attempt needs.</summary>
-    public int LeftBehindCount { get; init; }
+    /// <summary>Processes that the ranks left and that outlived SIGKILL.</summary>
+    public IReadOnlyList<int> Orphans { get; init; } = [];
+
+    /// <summary>Whether nothing of it is left that may hold what the next attempt needs.</summary>
+    public bool IsClean { get; init; }
 }

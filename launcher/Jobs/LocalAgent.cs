@@ -227,6 +227,11 @@ internal sealed partial class LocalAgent : IDisposable
             _events.RankEnded(plan, exit, outcome.Collateral.Contains(exit.Rank));
         }
 
+        foreach (var id in outcome.Orphans)
+        {
+            Say($"process {id}, which a rank left, does not end although it was killed; it is left behind.");
+        }
+
         if (MayRestart(outcome))
         {
             attempt.StopStore();
@@ -242,7 +247,8 @@ internal sealed partial class LocalAgent : IDisposable
 
     /// <summary>Whether the end of an attempt is one that another attempt may mend.</summary>
     private bool MayRestart(AttemptOutcome outcome)
-        => _stopSignal is null && outcome is { Failure: not null, StoppedBySignal: null, StartFailure: null, LauncherFailure: null, LeftBehindCount: 0 }
+        => _stopSignal is null
+            && outcome is { Failure: not null, StoppedBySignal: null, StartFailure: null, LauncherFailure: null, IsClean: true }
             && !IsRefusalOfInput(outcome.Failure);
 
     /// <summary>Waits for the next attempt, if there is to be one; says which rank was the cause.</summary>
@@ -260,9 +266,8 @@ internal sealed partial class LocalAgent : IDisposable
             return false;
         }
 
-        Say(string.Create(
-            CultureInfo.InvariantCulture,
-            $"rank {cause.Rank} failed first ({FailureReport.Describe(cause)}); restart {number} of the group in {delay.TotalSeconds:0.###} s ({_restarts.Used} of {_options.Restarts.MaxRestarts})."));
+        var when = string.Create(CultureInfo.InvariantCulture, $"{delay.TotalSeconds:0.###} s ({_restarts.Used} of {_options.Restarts.MaxRestarts})");
+        Say($"rank {cause.Rank} failed first ({FailureReport.Describe(cause)}); restart {number} of the group in {when}.");
         _events.GroupRestarts(groupRank: 0, number, cause, delay);
         ListenToSignals();
         _port = Task.Run(ChoosePort);
@@ -320,7 +325,8 @@ internal sealed partial class LocalAgent : IDisposable
         }
 
         var end = analysis.RootCause.End;
-        if (ParentErrorFile.CopyUp(outcome.ErrorFile, end.TorchCode, Environment.GetEnvironmentVariable(ParentErrorFile.Variable)) is { } problem)
+        var parentFile = Environment.GetEnvironmentVariable(ParentErrorFile.Variable);
+        if (ParentErrorFile.CopyUp(outcome.ErrorFile, end.TorchCode, parentFile) is { } problem)
         {
             Say(problem);
         }
@@ -376,7 +382,7 @@ internal sealed partial class LocalAgent : IDisposable
         });
     }
 
-    /// <summary>Passes a signal on that is meant for the ranks. Ctrl-Z stops the launcher after them, if there is a shell to wake it again.</summary>
+    /// <summary>Passes on a signal that is meant for the ranks. Ctrl-Z stops the launcher after them, if a shell can wake it again.</summary>
     private void Forward(int signal) => _mailbox.Post(() =>
     {
         _group?.Forward(signal);

@@ -74,5 +74,7 @@ internal sealed class RankCommands
             : Environment.ProcessorCount / _options.LocalWorldSize;
 
     private string Cores()
-        => _options.Cpus is null ? $"{Environment.ProcessorCount} cores / {_options.LocalWorldSize} ranks" : "its part of the CPUs that it is bound to";
+        => _options.Cpus is null
+            ? $"{Environment.ProcessorCount} cores / {_options.LocalWorldSize} ranks"
+            : "its part of the CPUs that it is bound to";
 }

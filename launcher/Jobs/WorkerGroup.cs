@@ -53,7 +53,8 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
     /// <param name="takesLong">Called once if a teardown takes its time, with the ranks that are waited for.</param>
     public Supervisor Supervise(Action<IReadOnlyCollection<int>> takesLong)
     {
-        var supervisor = new Supervisor([.. _workers.Select(worker => worker.Rank)], limits, (rank, signal) => this[rank].Process.Signal(signal));
+        int[] ranks = [.. _workers.Select(worker => worker.Rank)];
+        var supervisor = new Supervisor(ranks, limits, (rank, signal) => this[rank].Process.Signal(signal));
         _supervisor = supervisor;
         if (StartFailure is not null)
         {
