@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Numerics;
 using Distributed.Collectives;
 using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Kernels;
@@ -71,8 +72,10 @@ public sealed unsafe class LlamaModel : IDisposable
     /// <summary>The sizes that memory was allocated for.</summary>
     public LlamaModelOptions Options => _context.Options;
 
-    /// <summary>Whether results have the bits that one rank alone would give; see <see cref="ShardPlan.IsCanonical"/>.</summary>
-    public bool IsCanonical => _context.Plan.IsCanonical;
+    /// <summary>
+    /// Whether results have the bits that one rank alone would give: <see cref="ShardPlan.IsCanonical"/>, and files in a power of two.
+    /// </summary>
+    public bool IsCanonical => _context.Plan.IsCanonical && FilesCutBetweenGroups;
 
     /// <summary>One or two words: the vector instructions that compute.</summary>
     public string InstructionSet => _context.Kernels.Name;
@@ -90,6 +93,9 @@ public sealed unsafe class LlamaModel : IDisposable
 
     internal StepLimits Limits { get; }
 
+    // Three files of a checkpoint would cut through canonical groups, whose sums then differ from world size to world size.
+    private bool FilesCutBetweenGroups { get; init; } = true;
+
     /// <summary>Maps the checkpoint and allocates what this rank computes in; weights are read when they are first used.</summary>
     /// <param name="checkpoint">The whole checkpoint; it may be disposed after this.</param>
     /// <param name="group">The ranks, any number; used by the loops, not disposed.</param>
@@ -104,7 +110,10 @@ public sealed unsafe class LlamaModel : IDisposable
         var mapped = checkpoint.Map();
         try
         {
-            return new LlamaModel(checkpoint.Config, name => mapped[name], group, options, kernels, mapped);
+            return new LlamaModel(checkpoint.Config, name => mapped[name], group, options, kernels, mapped)
+            {
+                FilesCutBetweenGroups = BitOperations.IsPow2(checkpoint.ShardCount),
+            };
         }
         catch
         {

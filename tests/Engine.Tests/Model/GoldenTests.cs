@@ -1,4 +1,6 @@
+using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Parallel;
+using Distributed.Engine.Tests.Checkpoints;
 
 namespace Distributed.Engine.Tests.Model;
 
@@ -41,6 +43,24 @@ public sealed class GoldenTests
     [InlineData("mp4", 8)]
     public void Run_GreedyOnAnyWorldSize_GivesTokensAndLogprobsOfReference(string shards, int worldSize)
         => CheckGreedy(Path.Combine(Repository.SharedData, "stories260k", shards), StoriesGolden("float32"), worldSize);
+
+    [SharedDataTheory("stories260k")]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(4)]
+    [InlineData(5)]
+    [InlineData(8)]
+    public void Run_GreedyFromHuggingFaceForm_GivesTokensAndLogprobsOfReference(int worldSize)
+    {
+        using var folder = new TemporaryFolder();
+        using (var checkpoint = CheckpointFolder.Open(Path.Combine(Repository.SharedData, "stories260k", "mp2"), null))
+        {
+            CheckpointConverter.Convert(checkpoint, folder.File("hf"), new() { Layout = CheckpointLayout.HuggingFace });
+        }
+
+        CheckGreedy(folder.File("hf"), StoriesGolden("float32"), worldSize);
+    }
 
     [Fact]
     public void Run_Demo_GivesLogitsOfReference()

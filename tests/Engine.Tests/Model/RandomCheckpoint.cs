@@ -72,18 +72,18 @@ internal sealed unsafe class RandomCheckpoint : IDisposable
 
     private MappedTensor Part(LlamaTensor tensor, int shardCount, int shard)
     {
-            var (values, rows, columns, _) = _tensors[tensor.Name];
-            var (rowStart, rowCount) = tensor.Split == TensorSplit.Rows ? (rows / shardCount * shard, rows / shardCount) : (0, rows);
-            var (columnStart, columnCount) = tensor.Split == TensorSplit.Columns ? (columns / shardCount * shard, columns / shardCount) : (0, columns);
-            var part = new float[rowCount * columnCount];
-            for (var row = 0; row < rowCount; row++)
-            {
-                values.AsSpan(((rowStart + row) * columns) + columnStart, columnCount).CopyTo(part.AsSpan(row * columnCount));
-            }
-
-            ImmutableArray<long> shape = tensor.Shape.Length == 1 ? [columnCount] : [rowCount, columnCount];
-            return new MappedTensor(tensor.Name, _type, shape, Store(part));
+        var (values, rows, columns, _) = _tensors[tensor.Name];
+        var (rowStart, rowCount) = tensor.Split == TensorSplit.Rows ? (rows / shardCount * shard, rows / shardCount) : (0, rows);
+        var (columnStart, columnCount) = tensor.Split == TensorSplit.Columns ? (columns / shardCount * shard, columns / shardCount) : (0, columns);
+        var part = new float[rowCount * columnCount];
+        for (var row = 0; row < rowCount; row++)
+        {
+            values.AsSpan(((rowStart + row) * columns) + columnStart, columnCount).CopyTo(part.AsSpan(row * columnCount));
         }
+
+        ImmutableArray<long> shape = tensor.Shape.Length == 1 ? [columnCount] : [rowCount, columnCount];
+        return new MappedTensor(tensor.Name, _type, shape, Store(part));
+    }
 
     private float Stored(double value)
         => _type switch
