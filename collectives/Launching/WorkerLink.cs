@@ -11,7 +11,11 @@ namespace Distributed.Collectives.Launching;
 /// </remarks>
 public sealed class WorkerLink : IDisposable
 {
+    /// <summary>The most that is passed on at once.</summary>
+    public const int MaxInputByteCount = Lifeline.MaxFrameByteCount;
+
     private readonly Stream _pipe;
+    private byte[]? _frame;
 
     /// <summary>Writes the envelope, which an empty pipe takes whole.</summary>
     /// <param name="pipe">The worker's stdin, unbuffered; owned by the link from now on.</param>
@@ -28,39 +32,20 @@ public sealed class WorkerLink : IDisposable
     public void EndUserInput() => TryWrite(new byte[Lifeline.FrameHeaderByteCount]);
 
     /// <summary>
-    /// Passes on all of <paramref name="input"/>, then its end. Blocks for as long as the user or the worker keeps it waiting, so it wants
-    /// a thread that nobody waits for; returns early when the worker is gone.
+    /// Passes on what the user typed, at most <see cref="MaxInputByteCount"/> bytes. Blocks for as long as the worker does not read, so it
+    /// wants a thread that nobody waits for.
     /// </summary>
-    public void ForwardUserInput(Stream input)
+    /// <returns>Whether the worker was there to take it.</returns>
+    public bool SendUserInput(ReadOnlySpan<byte> bytes)
     {
-        ArgumentNullException.ThrowIfNull(input);
-        var frame = new byte[Lifeline.FrameHeaderByteCount + Lifeline.MaxFrameByteCount];
-        while (Read(input, frame.AsSpan(Lifeline.FrameHeaderByteCount)) is > 0 and var count)
-        {
-            BinaryPrimitives.WriteUInt32LittleEndian(frame, (uint)count);
-            if (!TryWrite(frame.AsSpan(0, Lifeline.FrameHeaderByteCount + count)))
-            {
-                return;
-            }
-        }
-
-        EndUserInput();
+        _frame ??= new byte[Lifeline.FrameHeaderByteCount + MaxInputByteCount];
+        BinaryPrimitives.WriteUInt32LittleEndian(_frame, (uint)bytes.Length);
+        bytes.CopyTo(_frame.AsSpan(Lifeline.FrameHeaderByteCount));
+        return TryWrite(_frame.AsSpan(0, Lifeline.FrameHeaderByteCount + bytes.Length));
     }
 
     /// <summary>Lets go: a worker that still runs ends now.</summary>
     public void Dispose() => _pipe.Dispose();
-
-    private static int Read(Stream input, Span<byte> buffer)
-    {
-        try
-        {
-            return input.Read(buffer);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ObjectDisposedException)
-        {
-            return 0; // A stdin that cannot be read (closed, a directory, a terminal that hung up) has no more to say.
-        }
-    }
 
     private bool TryWrite(ReadOnlySpan<byte> bytes)
     {

@@ -1,3 +1,5 @@
+using Distributed.Launcher.Jobs;
+
 namespace Distributed.Launcher.CommandLine;
 
 /// <summary>What the user asked for, checked.</summary>
@@ -28,6 +30,9 @@ internal sealed record LaunchOptions
 
     /// <summary>Template of the prefix of a rank's lines; <see langword="null"/> for the default one.</summary>
     public string? PrefixTemplate { get; init; }
+
+    /// <summary>When a group that has failed is started again.</summary>
+    public required RestartLimits Restarts { get; init; }
 
     /// <summary>From SIGTERM to SIGKILL.</summary>
     public required TimeSpan ShutdownTimeout { get; init; }

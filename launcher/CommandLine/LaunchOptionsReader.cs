@@ -1,4 +1,5 @@
 using System.Globalization;
+using Distributed.Launcher.Jobs;
 
 namespace Distributed.Launcher.CommandLine;
 
@@ -22,7 +23,7 @@ internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, F
     {
         var localWorldSize = LocalWorldSize();
         RequireOneNode();
-        RequireNoRestarts();
+        var restarts = Restarts();
         RefuseWhatIsNotSupported();
         Seconds(LauncherOption.MonitorInterval, 0.1, mayBeZero: false);
         RequireKnownStartMethod();
@@ -42,6 +43,7 @@ internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, F
             LogDirectory = logDirectory,
             PrefixTemplate = given(LauncherOption.LogLinePrefixTemplate)
                 ?? environment(LauncherOption.LogLinePrefixTemplate.Variable) ?? environment("TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE"),
+            Restarts = restarts,
             ShutdownTimeout = TimeSpan.FromSeconds(shutdownTimeout),
         };
     }
@@ -111,12 +113,30 @@ internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, F
         }
     }
 
-    private void RequireNoRestarts()
+    private RestartLimits Restarts() => new()
     {
-        if (Number(LauncherOption.MaxRestarts, 0, 0, int.MaxValue) is > 0 and var restarts)
+        MaxRestarts = Number(LauncherOption.MaxRestarts, 0, 0, int.MaxValue),
+        Window = TimeSpan.FromSeconds(Seconds(LauncherOption.MaxRestartsWindow, 0, mayBeZero: true)),
+        MinUptime = TimeSpan.FromSeconds(Seconds(LauncherOption.MinUptime, 5, mayBeZero: true)),
+        Backoff = TimeSpan.FromSeconds(Seconds(LauncherOption.RestartBackoff, 0.5, mayBeZero: true)),
+        NoRestartExitCodes = ExitCodes(),
+    };
+
+    private int[] ExitCodes()
+    {
+        if (Text(LauncherOption.NoRestartExitCodes) is not { } text)
         {
-            problems.Add($"{Source(LauncherOption.MaxRestarts)} {restarts}: restarts are not supported yet; write 0.");
+            return [];
         }
+
+        var codes = text.Split(',').Select(part => TryParse(part, out var code) ? code : 0).ToArray();
+        if (codes.All(code => code is >= 1 and <= 255))
+        {
+            return codes;
+        }
+
+        problems.Add($"{Source(LauncherOption.NoRestartExitCodes)} {text} is not a list of exit codes from 1 to 255; write 2,93, say.");
+        return [];
     }
 
     private void RequireKnownStartMethod()

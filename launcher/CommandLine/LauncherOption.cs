@@ -32,7 +32,19 @@ internal sealed record LauncherOption(string Name, string? ValueName, string? De
     public static readonly LauncherOption NodeRank = new("--node-rank", "N", "Rank of this node; with one node 0.");
 
     public static readonly LauncherOption MaxRestarts = new(
-        "--max-restarts", "N", "How often a failed group is started again; this version takes 0.");
+        "--max-restarts", "N", "How often a failed group is started again. Default 0.");
+
+    public static readonly LauncherOption MaxRestartsWindow = new(
+        "--max-restarts-window", "SECONDS", "Count only restarts of the last so many seconds. Default 0: all of them.");
+
+    public static readonly LauncherOption MinUptime = new(
+        "--min-uptime", "SECONDS", "A group that has never run for so long is not restarted. Default 5.");
+
+    public static readonly LauncherOption RestartBackoff = new(
+        "--restart-backoff", "SECONDS", "Wait before a restart, doubled with each one that follows soon. Default 0.5.");
+
+    public static readonly LauncherOption NoRestartExitCodes = new(
+        "--no-restart-exit-codes", "N,N", "Exit codes of the first rank to fail after which there is no restart.");
 
     public static readonly LauncherOption MonitorInterval = new(
         "--monitor-interval", "SECONDS", "Accepted and not needed: a rank's end is an event, noticed at once, not polled for.");
@@ -58,7 +70,8 @@ internal sealed record LauncherOption(string Name, string? ValueName, string? De
     /// <summary>Those that are acted on, in the order of --help.</summary>
     public static readonly IReadOnlyList<LauncherOption> Supported =
     [
-        NprocPerNode, Nnodes, Standalone, RdzvId, Role, MasterAddr, MasterPort, NodeRank, MaxRestarts, MonitorInterval, StartMethod,
+        NprocPerNode, Nnodes, Standalone, RdzvId, Role, MasterAddr, MasterPort, NodeRank,
+        MaxRestarts, MaxRestartsWindow, MinUptime, RestartBackoff, NoRestartExitCodes, MonitorInterval, StartMethod,
         Module, NoPython, LogDir, LogLinePrefixTemplate, ShutdownTimeout,
     ];
 

@@ -1,5 +1,5 @@
+using System.Diagnostics;
 using System.Globalization;
-using Distributed.Collectives;
 using Distributed.Collectives.Launching;
 using Distributed.Launcher.CommandLine;
 using Distributed.Launcher.Output;
@@ -9,8 +9,9 @@ using Distributed.Launcher.Reporting;
 namespace Distributed.Launcher.Jobs;
 
 /// <summary>
-/// Runs one job on this machine: starts the ranks, supervises them, tells what became of them. Everything is decided on the thread that
-/// calls <see cref="Run"/>, which also starts the programs and therefore stays until the last of them is gone.
+/// Runs one job on this machine: starts the ranks, supervises them, starts them again where that was asked for, tells what became of them.
+/// Everything is decided on the thread that calls <see cref="Run"/>, which also starts the programs and therefore stays until the last of
+/// them is gone.
 /// </summary>
 internal sealed class LocalAgent : IDisposable
 {
@@ -18,21 +19,29 @@ internal sealed class LocalAgent : IDisposable
     private static readonly TimeSpan KillWait = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan NotesWait = TimeSpan.FromSeconds(1);
 
+    // What a signal finds: see WaitForOutput.
+    private const int Running = 0;
+    private const int Concluding = 1;
+    private const int Leaving = 2;
+
     private readonly LaunchOptions _options;
     private readonly ConsoleOutput _console;
     private readonly Mailbox _mailbox = new();
     private readonly string _host = HostName.Get();
     private readonly JobDirectory _job;
-    private readonly Task<MasterPort> _port;
+    private readonly JobLogs _logs;
+    private readonly RestartPolicy _restarts;
     private readonly Guardian? _guardian;
     private readonly DeathWatcher _deaths;
     private readonly TerminationSignals _signals;
     private readonly RankStarter _starter;
+    private Task<MasterPort> _port; // of the next attempt
+    private Task<JobIdentity>? _identity; // of the next attempt, where the ranks take an envelope
     private WorkerGroup? _group;
-    private string? _failure; // of the launcher itself
     private Task _notes = Task.CompletedTask;
+    private int? _stopSignal; // the first that asked the launcher to end, known to the agent's thread
     private int _signalCount;
-    private int _isConcluding;
+    private int _state = Running;
 
     /// <exception cref="JobDirectoryException">There is no place for the job's directory.</exception>
     public LocalAgent(LaunchOptions options, ConsoleOutput console)
@@ -41,17 +50,22 @@ internal sealed class LocalAgent : IDisposable
         _console = console;
         _job = JobDirectory.Create();
         _port = Task.Run(ChoosePort); // Loading the framework's sockets takes a while; the rest of the start goes on beside it.
+        _identity = options.Program.IsBundled ? Task.Run(JobIdentity.Create) : null;
         _guardian = StartGuardian();
         _deaths = DeathWatcher.Create();
         _signals = new TerminationSignals(OnSignal);
+        _logs = new JobLogs(options.LogDirectory, options.RunId, _job);
+        _restarts = new RestartPolicy(options.Restarts);
         _starter = new RankStarter(options, console, _job, _guardian, _host);
     }
 
     private int WorldSize => _options.LocalWorldSize;
 
+    private static TimeSpan Now => Stopwatch.GetElapsedTime(0);
+
     /// <summary>Runs the job and returns the exit code of the launcher.</summary>
     /// <exception cref="JobDirectoryException">A folder or port for the job cannot be had.</exception>
-    public int Run() => _options.Program.IsBundled && WorldSize > 1 && Preflight() is { } exitCode ? exitCode : RunRanks();
+    public int Run() => _options.Program.IsBundled && WorldSize > 1 && Preflight() is { } exitCode ? exitCode : RunAttempts();
 
     public void Dispose()
     {
@@ -97,8 +111,8 @@ internal sealed class LocalAgent : IDisposable
     /// <returns>The exit code to end with; <see langword="null"/> to go on.</returns>
     private int? Preflight()
     {
-        using var group = NewGroup(errorFiles: null);
-        group.Start(_ => _starter.StartPreflight(), count: 1);
+        using var group = NewGroup(logs: null);
+        group.Start(_ => _starter.StartPreflight(WorldSize), count: 1);
         var supervisor = group.Supervise(TellLongTeardown);
         if (group.StartFailure is { } failure)
         {
@@ -126,15 +140,8 @@ internal sealed class LocalAgent : IDisposable
         return end.ShellCode;
     }
 
-    private int RunRanks()
+    private int RunAttempts()
     {
-        using var port = _port.GetAwaiter().GetResult();
-        if (_options.MasterPort != 0 && _options.MasterPort != port.Number)
-        {
-            Note($"port {_options.MasterPort} is in use; MASTER_PORT is {port.Number} instead.");
-        }
-
-        var errorFiles = ErrorFiles.Create(_options.LogDirectory, _options.RunId, _job, WorldSize);
         if (_starter.ShareCores() is { } threads && !_options.Program.IsBundled)
         {
             // The bundled worker shares the cores out by itself, and says so.
@@ -142,101 +149,142 @@ internal sealed class LocalAgent : IDisposable
             Note($"OMP_NUM_THREADS={threads} for each rank ({share}); set it to choose another number.");
         }
 
-        if (_starter.NeedsStore)
+        var restartCount = 0;
+        while (true)
         {
-            StartStore();
-        }
-
-        using var group = NewGroup(errorFiles);
-        group.Start(rank => _starter.Start(rank, port.Number, errorFiles), WorldSize);
-        ThreadPool.UnsafeQueueUserWorkItem(static job => job.RemoveStale(), _job, preferLocal: false);
-        var supervisor = group.Supervise(TellLongTeardown);
-        return Conclude(group, supervisor, errorFiles);
-    }
-
-    private WorkerGroup NewGroup(ErrorFiles? errorFiles)
-        => _group = new WorkerGroup(_mailbox, _deaths, new SupervisorLimits(_options.ShutdownTimeout, Settle, KillWait), errorFiles);
-
-    /// <summary>Starts the store beside the ranks, which knock until it is there.</summary>
-    private void StartStore()
-    {
-        var start = Task.Run(async () =>
-        {
-            var (jobId, secret) = await _starter.GetIdentity();
-            await StoreServer.StartAsync(_starter.StorePath, jobId, secret);
-        });
-        start.ContinueWith(
-            failed => _mailbox.Post(() =>
+            var outcome = RunAttempt(restartCount);
+            if (!MayRestart(outcome) || !Restart(outcome, restartCount + 1))
             {
-                _failure = failed.Exception!.GetBaseException().Message;
-                _group!.OnLauncherFailure();
-            }),
-            CancellationToken.None,
-            TaskContinuationOptions.OnlyOnFaulted,
-            TaskScheduler.Default);
+                return Conclude(outcome);
+            }
+
+            restartCount++;
+        }
     }
 
-    /// <summary>All ranks have ended, or cannot be ended: tells what there is to tell.</summary>
-    private int Conclude(WorkerGroup group, Supervisor supervisor, ErrorFiles errorFiles)
+    private AttemptOutcome RunAttempt(int restartCount)
     {
-        WaitForOutput(group, supervisor);
-        foreach (var rank in supervisor.Alive)
+        using var port = _port.GetAwaiter().GetResult();
+        if (_options.MasterPort != 0 && _options.MasterPort != port.Number)
         {
-            Say($"rank {rank} (pid {group.Workers[rank].Process.Id}) does not end although it was killed; it is left behind.");
+            Note($"port {_options.MasterPort} is in use; MASTER_PORT is {port.Number} instead.");
         }
 
-        if (supervisor.StoppedBySignal is { } signal)
+        // There is something to meet for where the ranks know the job's secret and are several.
+        var storePath = _identity is not null && WorldSize > 1
+            ? Path.Combine(_job.Path, string.Create(CultureInfo.InvariantCulture, $"s{restartCount}.sock")) : null;
+        var placement = RankPlacement.OfOneNode(WorldSize, _options.MasterAddress, port.Number);
+        var plan = new AttemptPlan(restartCount, placement, _logs.Begin(restartCount, WorldSize))
+        {
+            Identity = _identity,
+            StoreAddress = storePath is null ? null : $"unix:{storePath}",
+        };
+        using var attempt = new Attempt(plan, _starter, NewGroup(plan.Logs), _mailbox);
+        if (storePath is not null)
+        {
+            attempt.StartStore(storePath);
+        }
+
+        return attempt.Run(started: RemoveStale, TellLongTeardown, WaitForOutput);
+    }
+
+    private void RemoveStale() => ThreadPool.UnsafeQueueUserWorkItem(static job => job.RemoveStale(), _job, preferLocal: false);
+
+    private WorkerGroup NewGroup(AttemptLogs? logs)
+        => _group = new WorkerGroup(_mailbox, _deaths, new SupervisorLimits(_options.ShutdownTimeout, Settle, KillWait), logs);
+
+    /// <summary>Whether the end of an attempt is one that another attempt may mend.</summary>
+    private bool MayRestart(AttemptOutcome outcome)
+        => _stopSignal is null && outcome is { Failure: not null, StoppedBySignal: null, StartFailure: null, LauncherFailure: null, LeftBehindCount: 0 }
+            && !IsRefusalOfInput(outcome.Failure);
+
+    /// <summary>Waits for the next attempt, if there is to be one; says which rank was the cause.</summary>
+    private bool Restart(AttemptOutcome outcome, int number)
+    {
+        var cause = outcome.Failure!.RootCause;
+        var decision = _restarts.OnFailure(cause.End.ShellCode, outcome.Uptime, Now);
+        if (decision.Delay is not { } delay)
+        {
+            if (decision.Refusal is { } refusal)
+            {
+                Say(refusal);
+            }
+
+            return false;
+        }
+
+        Say(string.Create(
+            CultureInfo.InvariantCulture,
+            $"rank {cause.Rank} failed first ({FailureReport.Describe(cause)}); restart {number} of the group in {delay.TotalSeconds:0.###} s ({_restarts.Used} of {_options.Restarts.MaxRestarts})."));
+        if (Interlocked.CompareExchange(ref _state, Running, Concluding) == Leaving)
+        {
+            Thread.Sleep(Timeout.Infinite); // A signal is ending the launcher where it stands.
+        }
+
+        _port = Task.Run(ChoosePort);
+        _identity = _identity is null ? null : Task.Run(JobIdentity.Create);
+        for (var end = Now + delay; _stopSignal is null && Now < end;)
+        {
+            _mailbox.RunNext(end - Now);
+        }
+
+        return _stopSignal is null;
+    }
+
+    /// <summary>Tells what there is to tell of the last attempt.</summary>
+    private int Conclude(AttemptOutcome outcome)
+    {
+        if (outcome.StoppedBySignal is { } signal)
         {
             return ExitCodes.ForSignal(signal);
         }
 
-        if (group.StartFailure is { } startFailure)
+        if (outcome.StartFailure is { } startFailure)
         {
             return FailToStart(startFailure);
         }
 
-        if (_failure is not null)
+        if (outcome.LauncherFailure is { } failure)
         {
-            Say(_failure);
+            Say(failure);
             return ExitCodes.Failure;
         }
 
-        if (FailureAnalysis.Of(supervisor.Exits, supervisor.Collateral) is not { } analysis)
+        if (outcome.Failure is not { } analysis)
         {
             return ExitCodes.Success;
         }
 
-        // A bundled worker that refuses its input has said why, and what it said needs no report.
-        if (!(_options.Program.IsBundled && analysis.RootCause.End.ExitCode == ExitCodes.BadInput))
+        if (!IsRefusalOfInput(analysis))
         {
-            _console.Say(FailureReport.Format(_options.Program.Title, _host, analysis, failure => DetailsOf(failure, group, errorFiles)));
+            _console.Say(FailureReport.Format(_options.Program.Title, _host, analysis, exit => outcome.Details[exit.Rank]));
         }
 
         return analysis.RootCause.End.ShellCode;
     }
 
+    /// <summary>A bundled worker that refuses its input has said why; that needs no report, and a restart mends nothing.</summary>
+    private bool IsRefusalOfInput(FailureAnalysis analysis)
+        => _options.Program.IsBundled && analysis.RootCause.End.ExitCode == ExitCodes.BadInput;
+
     private void WaitForOutput(WorkerGroup group, Supervisor supervisor)
     {
         // From here on a signal ends the launcher where it stands: nothing runs any more, and what keeps it is a console that takes nothing.
-        Interlocked.Exchange(ref _isConcluding, 1);
-        if (Volatile.Read(ref _signalCount) > 1)
+        Interlocked.CompareExchange(ref _state, Concluding, Running);
+        if (Volatile.Read(ref _signalCount) <= 1)
         {
-            return;
+            foreach (var worker in group.Workers.Where(worker => !supervisor.Alive.Contains(worker.Rank)))
+            {
+                worker.WaitForOutput();
+            }
+
+            _notes.Wait(NotesWait);
         }
 
-        foreach (var worker in group.Workers.Where(worker => !supervisor.Alive.Contains(worker.Rank)))
+        foreach (var rank in supervisor.Alive)
         {
-            worker.WaitForOutput();
+            Say($"rank {rank} (pid {group[rank].Process.Id}) does not end although it was killed; it is left behind.");
         }
-
-        _notes.Wait(NotesWait);
-    }
-
-    private static RankDetails DetailsOf(RankExit failure, WorkerGroup group, ErrorFiles errorFiles)
-    {
-        var hasFile = failure.Error is not null || failure.ErrorProblem is not null;
-        var path = !hasFile ? FailureReport.NotAvailable : errorFiles.AreKept ? errorFiles.Of(failure.Rank)! : "<kept only with --log-dir>";
-        return new RankDetails(path, group.Workers[failure.Rank].Tail.Lines());
     }
 
     private int FailToStart(StartException failure)
@@ -248,13 +296,17 @@ internal sealed class LocalAgent : IDisposable
     private void OnSignal(int signal)
     {
         Interlocked.Increment(ref _signalCount);
-        if (Volatile.Read(ref _isConcluding) == 1)
+        if (Interlocked.CompareExchange(ref _state, Leaving, Concluding) == Concluding)
         {
             Dispose();
             Environment.Exit(ExitCodes.ForSignal(signal));
         }
 
-        _mailbox.Post(() => _group?.OnSignal(signal));
+        _mailbox.Post(() =>
+        {
+            _stopSignal ??= signal;
+            _group?.OnSignal(signal);
+        });
     }
 
     private void TellLongTeardown(IReadOnlyCollection<int> alive)

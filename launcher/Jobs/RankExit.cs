@@ -4,7 +4,7 @@ using Distributed.Launcher.Processes;
 namespace Distributed.Launcher.Jobs;
 
 /// <summary>How and when a rank ended, and what it left to say about it.</summary>
-/// <param name="Rank">The rank; on one node its local rank too.</param>
+/// <param name="Rank">The global rank.</param>
 /// <param name="ProcessId">Its process.</param>
 /// <param name="End">Exit code or signal.</param>
 /// <param name="Time">When the launcher was told.</param>
@@ -13,6 +13,9 @@ namespace Distributed.Launcher.Jobs;
 internal sealed record RankExit(
     int Rank, int ProcessId, ChildEnd End, DateTimeOffset Time, ErrorRecord? Error = null, string? ErrorProblem = null)
 {
+    /// <summary>Its index on this node.</summary>
+    public int LocalRank { get; init; } = Rank;
+
     /// <summary>Whether it failed because another rank did: it says so, or exits with the code that says so.</summary>
     public bool IsVictim => Error?.VictimOfRank is not null || End.ExitCode == ExitCodes.GroupFailed;
 }

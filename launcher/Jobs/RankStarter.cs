@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using Distributed.Collectives.Launching;
 using Distributed.Launcher.CommandLine;
 using Distributed.Launcher.Output;
 using Distributed.Launcher.Processes;
@@ -15,7 +13,7 @@ internal sealed class RankStarter
     private readonly Guardian? _guardian;
     private readonly string _host;
     private readonly WorkerEnvironment _environment = new(Environment.GetEnvironmentVariables());
-    private readonly Task<JobIdentity>? _identity; // where the ranks take an envelope
+    private readonly UserInput _userInput = new();
 
     /// <param name="options">What the user asked for.</param>
     /// <param name="console">Where the programs write.</param>
@@ -29,70 +27,52 @@ internal sealed class RankStarter
         _job = job;
         _guardian = guardian;
         _host = host;
-
-        // Cryptography is the slowest part of the framework to load; it is not waited for before the first rank.
-        _identity = options.Program.IsBundled ? Task.Run(JobIdentity.Create) : null;
-        StorePath = Path.Combine(job.Path, "store.sock");
     }
-
-    /// <summary>Where the rendezvous store listens.</summary>
-    public string StorePath { get; }
-
-    /// <summary>Whether there is anything to meet for: the store serves those who know the job's secret.</summary>
-    public bool NeedsStore => _options.Program.IsBundled && WorldSize > 1;
-
-    private int WorldSize => _options.LocalWorldSize;
 
     /// <inheritdoc cref="WorkerEnvironment.ShareCores"/>
-    public int? ShareCores() => _environment.ShareCores(Environment.ProcessorCount, WorldSize);
-
-    /// <summary>The job's id and secret, for the store.</summary>
-    public async Task<(string JobId, JobSecret Secret)> GetIdentity()
-    {
-        var identity = await _identity!;
-        return (identity.JobId, identity.Secret);
-    }
+    public int? ShareCores() => _environment.ShareCores(Environment.ProcessorCount, _options.LocalWorldSize);
 
     /// <summary>Starts the run of the bundled worker that checks the input.</summary>
+    /// <param name="worldSize">Ranks of the job.</param>
     /// <exception cref="StartException">It cannot be started.</exception>
-    public Worker StartPreflight()
+    public Worker StartPreflight(int worldSize)
     {
-        var command = Command(0, _environment.OfPreflight(WorldSize, _job.Path), ChildInput.Empty);
+        var command = Command(0, _environment.OfPreflight(worldSize, _job.Path), ChildInput.Empty);
         var output = new WorkerOutput(ConsoleTarget.Out, OutPrefix: null, ErrorPrefix: null);
-        return new Worker(0, command, _guardian, _console, output, envelope: null);
+        return new Worker(0, 0, command, _guardian, _console, output, envelope: null);
     }
 
     /// <summary>Starts one rank.</summary>
+    /// <param name="plan">What the ranks of this attempt share.</param>
+    /// <param name="localRank">Which one.</param>
     /// <exception cref="StartException">It cannot be started.</exception>
-    public Worker Start(int rank, int masterPort, ErrorFiles errorFiles)
+    public Worker Start(AttemptPlan plan, int localRank)
     {
         var isBundled = _options.Program.IsBundled;
-        var environment = new RankEnvironment
+        var environment = plan.Placement.ToEnvironment(localRank) with
         {
-            Rank = rank,
-            LocalRank = rank,
-            WorldSize = WorldSize,
-            LocalWorldSize = WorldSize,
             RoleName = _options.Role,
-            RoleRank = rank,
-            RoleWorldSize = WorldSize,
-            MasterAddress = _options.MasterAddress,
-            MasterPort = masterPort,
+            RestartCount = plan.RestartCount,
+            MaxRestarts = _options.Restarts.MaxRestarts,
             RunId = _options.RunId,
-            ErrorFile = errorFiles.Of(rank),
-            StoreAddress = NeedsStore ? $"unix:{StorePath}" : null,
+            ErrorFile = plan.Logs.ErrorFileOf(localRank),
+            StoreAddress = plan.StoreAddress,
             RuntimeDirectory = _job.Path,
             HasEnvelope = isBundled,
         };
+        var rank = environment.Rank;
         var takesInput = isBundled && rank == 0;
-        var envelope = _identity?.Result.ToEnvelope(rank, userInputIsTerminal: takesInput && StandardInput.IsTerminal);
-        var command = Command(rank, _environment.Of(environment), isBundled ? ChildInput.Pipe : ChildInput.Inherited);
-        var worker = new Worker(rank, command, _guardian, _console, OutputOf(rank), envelope);
-        worker.ConnectInput(takesInput ? StandardInput.Open() : null);
+        var envelope = isBundled
+            ? plan.Identity!.Result.ToEnvelope(plan.RestartCount, rank, userInputIsTerminal: takesInput && StandardInput.IsTerminal)
+            : null;
+        var command = Command(localRank, _environment.Of(environment), isBundled ? ChildInput.Pipe : ChildInput.Inherited);
+        var output = OutputOf(localRank, rank, environment.WorldSize);
+        var worker = new Worker(rank, localRank, command, _guardian, _console, output, envelope);
+        worker.ConnectInput(takesInput ? _userInput : null);
         return worker;
     }
 
-    private ChildCommand Command(int rank, Dictionary<string, string> variables, ChildInput input)
+    private ChildCommand Command(int localRank, Dictionary<string, string> variables, ChildInput input)
     {
         if (_options.Program.IsBundled)
         {
@@ -100,28 +80,19 @@ internal sealed class RankStarter
             variables.TryAdd("DOTNET_ROOT", WorkerProgramFinder.DotnetFolder);
         }
 
-        return new ChildCommand(_options.Program.Path, _options.Program.ArgumentsOf(rank), variables, input);
+        return new ChildCommand(_options.Program.Path, _options.Program.ArgumentsOf(localRank), variables, input);
     }
 
-    private WorkerOutput OutputOf(int rank)
+    private WorkerOutput OutputOf(int localRank, int rank, int worldSize)
     {
-        var template = _options.PrefixTemplate ?? (WorldSize > 1 ? LinePrefix.DefaultTemplate : "");
-        var prefix = LinePrefix.Format(template, _options.Role, rank, rank, _host);
+        var template = _options.PrefixTemplate ?? (worldSize > 1 ? LinePrefix.DefaultTemplate : "");
+        var prefix = LinePrefix.Format(template, _options.Role, localRank, rank, _host);
         if (_options.Program.IsBundled)
         {
             // Rank 0's stdout carries the results and nothing else; all that is said goes to stderr.
             return rank == 0 ? new(ConsoleTarget.Out, OutPrefix: null, prefix) : new(ConsoleTarget.Error, prefix, prefix);
         }
 
-        return WorldSize == 1 && prefix.Length == 0 ? new(ConsoleTarget.Out, null, null) : new(ConsoleTarget.Out, prefix, prefix);
-    }
-
-    /// <summary>What the ranks of this job share and nobody else knows.</summary>
-    private sealed record JobIdentity(string JobId, JobSecret Secret)
-    {
-        public static JobIdentity Create() => new(Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16)), JobSecret.Create());
-
-        public JobEnvelope ToEnvelope(int rank, bool userInputIsTerminal)
-            => new(JobId, Secret, Epoch: 0, rank, Environment.ProcessId) { UserInputIsTerminal = userInputIsTerminal };
+        return worldSize == 1 && prefix.Length == 0 ? new(ConsoleTarget.Out, null, null) : new(ConsoleTarget.Out, prefix, prefix);
     }
 }

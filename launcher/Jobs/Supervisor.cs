@@ -12,13 +12,13 @@ internal sealed record SupervisorLimits(TimeSpan Grace, TimeSpan Settle, TimeSpa
 /// Decides what happens to the ranks: the first failure, or a signal to the launcher, ends the job for all of them. It holds no process and
 /// no clock; it is told what happened at which time, and says what to send to whom.
 /// </summary>
-/// <param name="rankCount">The ranks, all running.</param>
+/// <param name="ranks">The global ranks of this node, all running.</param>
 /// <param name="limits">The limits of a teardown.</param>
 /// <param name="send">Sends a signal to a rank's process group, and says whether the rank was still running.</param>
-internal sealed class Supervisor(int rankCount, SupervisorLimits limits, Func<int, int, bool> send)
+internal sealed class Supervisor(IReadOnlyCollection<int> ranks, SupervisorLimits limits, Func<int, int, bool> send)
 {
     private readonly List<RankExit> _exits = []; // in the order of the deaths
-    private readonly SortedSet<int> _alive = [.. Enumerable.Range(0, rankCount)];
+    private readonly SortedSet<int> _alive = [.. ranks];
     private readonly HashSet<(int Rank, int Signal)> _sent = [];
     private readonly HashSet<int> _collateral = [];
     private readonly HashSet<int> _held = []; // ranks of a job that is ending which have not been told yet
@@ -38,8 +38,11 @@ internal sealed class Supervisor(int rankCount, SupervisorLimits limits, Func<in
     /// <summary>The signal to the launcher that ended the job; <see langword="null"/> where none did, or a failure came first.</summary>
     public int? StoppedBySignal { get; private set; }
 
+    /// <summary>When the first rank failed by itself; <see langword="null"/> where none has.</summary>
+    public TimeSpan? FirstFailureTime { get; private set; }
+
     /// <summary>Whether nothing more will happen.</summary>
-    public bool IsDone { get; private set; } = rankCount == 0;
+    public bool IsDone { get; private set; } = ranks.Count == 0;
 
     /// <summary>When <see cref="OnTime"/> wants to be called next.</summary>
     public TimeSpan? NextTime => _heldUntil ?? _killAt ?? _leaveAt;
@@ -87,8 +90,8 @@ internal sealed class Supervisor(int rankCount, SupervisorLimits limits, Func<in
         End(signal, held: [], now);
     }
 
-    /// <summary>The launcher itself cannot go on.</summary>
-    public void OnLauncherFailure(TimeSpan now)
+    /// <summary>The ranks are to end for a reason that is none of them and no signal.</summary>
+    public void OnStop(TimeSpan now)
     {
         if (!IsDone && !IsEnding)
         {
@@ -125,6 +128,7 @@ internal sealed class Supervisor(int rankCount, SupervisorLimits limits, Func<in
 
     private void OnFailure(RankExit exit, TimeSpan now)
     {
+        FirstFailureTime ??= now;
         if (!IsEnding)
         {
             End(Signals.Terminate, SuspectsOf(exit), now);

@@ -21,16 +21,19 @@ internal sealed class Worker : IDisposable
     private readonly OutputForwarder _error;
 
     /// <summary>Starts it.</summary>
-    /// <param name="rank">Its rank; 0 for the preflight.</param>
+    /// <param name="rank">Its global rank; 0 for the preflight.</param>
+    /// <param name="localRank">Its index on this node.</param>
     /// <param name="command">The program.</param>
     /// <param name="guardian">Kills it if the launcher is killed.</param>
     /// <param name="console">Where it writes.</param>
     /// <param name="output">How.</param>
     /// <param name="envelope">What it is told in private, if it is.</param>
     /// <exception cref="StartException">It cannot be started.</exception>
-    public Worker(int rank, ChildCommand command, Guardian? guardian, ConsoleOutput console, WorkerOutput output, JobEnvelope? envelope)
+    public Worker(
+        int rank, int localRank, ChildCommand command, Guardian? guardian, ConsoleOutput console, WorkerOutput output, JobEnvelope? envelope)
     {
         Rank = rank;
+        LocalRank = localRank;
         Process = ChildProcess.Start(command, guardian);
         _link = envelope is null ? null : new WorkerLink(Process.Input!, envelope);
         _out = OutputForwarder.Start(Process.Output, console, output.OutTarget, output.OutPrefix, tail: null);
@@ -38,6 +41,8 @@ internal sealed class Worker : IDisposable
     }
 
     public int Rank { get; }
+
+    public int LocalRank { get; }
 
     public ChildProcess Process { get; }
 
@@ -47,22 +52,17 @@ internal sealed class Worker : IDisposable
     /// <summary>The last lines of its stderr.</summary>
     public TailBuffer Tail { get; } = new();
 
-    /// <summary>Gives it the launcher's stdin to read, or an empty one, where it takes its input from the launcher at all.</summary>
-    /// <param name="input">The launcher's stdin; <see langword="null"/> for an empty one.</param>
-    public void ConnectInput(Stream? input)
+    /// <summary>Gives it the user's input to read, or an empty one, where it takes its input from the launcher at all.</summary>
+    /// <param name="input">The user's; <see langword="null"/> for an empty one.</param>
+    public void ConnectInput(UserInput? input)
     {
-        if (_link is null)
-        {
-            return;
-        }
-
         if (input is null)
         {
-            _link.EndUserInput();
+            _link?.EndUserInput();
         }
-        else
+        else if (_link is not null)
         {
-            new Thread(() => _link.ForwardUserInput(input)) { IsBackground = true, Name = "input" }.Start();
+            input.Connect(_link);
         }
     }
 

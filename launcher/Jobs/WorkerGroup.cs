@@ -8,12 +8,12 @@ namespace Distributed.Launcher.Jobs;
 /// <param name="mailbox">Brings what happens to the agent's thread, on which everything here is called.</param>
 /// <param name="deaths">Notices the ends of the programs.</param>
 /// <param name="limits">The limits of a teardown.</param>
-/// <param name="errorFiles">Where the programs say why they failed.</param>
-internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, SupervisorLimits limits, ErrorFiles? errorFiles) : IDisposable
+/// <param name="logs">Where the programs say why they failed.</param>
+internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, SupervisorLimits limits, AttemptLogs? logs) : IDisposable
 {
     private static readonly TimeSpan LongTeardown = TimeSpan.FromSeconds(2);
 
-    private readonly List<Worker> _workers = []; // by rank
+    private readonly List<Worker> _workers = []; // by local rank
     private Supervisor? _supervisor;
 
     public IReadOnlyList<Worker> Workers => _workers;
@@ -23,14 +23,17 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
     /// <summary>Why not all could be started; <see langword="null"/> where all were.</summary>
     public StartException? StartFailure { get; private set; }
 
-    /// <summary>Starts the ranks from 0 on, until all are or one cannot be.</summary>
+    /// <summary>The program of a global rank of this node.</summary>
+    public Worker this[int rank] => _workers[rank - _workers[0].Rank];
+
+    /// <summary>Starts the ranks from local rank 0 on, until all are or one cannot be.</summary>
     public void Start(Func<int, Worker> start, int count)
     {
         try
         {
-            for (var rank = 0; rank < count; rank++)
+            for (var localRank = 0; localRank < count; localRank++)
             {
-                var worker = start(rank);
+                var worker = start(localRank);
                 _workers.Add(worker);
                 deaths.Watch(worker.Process, (end, time) => mailbox.Post(() => OnExit(worker, end, time)));
             }
@@ -45,11 +48,11 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
     /// <param name="takesLong">Called once if a teardown takes its time, with the ranks that are waited for.</param>
     public Supervisor Supervise(Action<IReadOnlyCollection<int>> takesLong)
     {
-        var supervisor = new Supervisor(_workers.Count, limits, (rank, signal) => _workers[rank].Process.Signal(signal));
+        var supervisor = new Supervisor([.. _workers.Select(worker => worker.Rank)], limits, (rank, signal) => this[rank].Process.Signal(signal));
         _supervisor = supervisor;
         if (StartFailure is not null)
         {
-            supervisor.OnLauncherFailure(Now);
+            supervisor.OnStop(Now);
         }
 
         TimeSpan? tellAt = null;
@@ -73,8 +76,8 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
     /// <summary>The launcher got a signal that asks it to end.</summary>
     public void OnSignal(int signal) => _supervisor?.OnSignal(signal, Now);
 
-    /// <summary>The launcher itself cannot go on.</summary>
-    public void OnLauncherFailure() => _supervisor?.OnLauncherFailure(Now);
+    /// <summary>The ranks are to end for a reason that is none of them and no signal.</summary>
+    public void Stop() => _supervisor?.OnStop(Now);
 
     public void Dispose()
     {
@@ -87,7 +90,8 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
     private void OnExit(Worker worker, ChildEnd end, DateTimeOffset time)
     {
         string? problem = null;
-        var error = !end.IsSuccess && errorFiles?.Of(worker.Rank) is { } path ? ErrorFile.TryRead(path, out problem) : null;
-        _supervisor!.OnExit(new RankExit(worker.Rank, worker.Process.Id, end, time, error, problem), Now);
+        var error = !end.IsSuccess && logs?.ErrorFileOf(worker.LocalRank) is { } path ? ErrorFile.TryRead(path, out problem) : null;
+        var exit = new RankExit(worker.Rank, worker.Process.Id, end, time, error, problem) { LocalRank = worker.LocalRank };
+        _supervisor?.OnExit(exit, Now); // One that was left behind may end while a later attempt runs.
     }
 }

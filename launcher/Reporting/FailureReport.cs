@@ -66,6 +66,15 @@ internal static class FailureReport
         return report.Append(border).ToString();
     }
 
+    /// <summary>One line of one failure, for a restart.</summary>
+    public static string Describe(RankExit failure)
+    {
+        var cause = failure.Error is { } error ? $": {error.Message.Split('\n')[0].TrimEnd()}"
+            : failure.End.Signal is > 0 and var signal ? $", {Signals.Name(signal)}"
+            : "";
+        return string.Create(CultureInfo.InvariantCulture, $"pid {failure.ProcessId}, exitcode {failure.End.TorchCode}{cause}");
+    }
+
     private static string FormatFailure(int index, RankExit failure, string host, RankDetails details)
     {
         var time = (failure.Error?.Time ?? failure.Time).ToLocalTime();
@@ -75,7 +84,7 @@ internal static class FailureReport
             [{index}]:
               time      : {time:yyyy-MM-dd_HH:mm:ss}
               host      : {host}
-              rank      : {failure.Rank} (local_rank: {failure.Rank})
+              rank      : {failure.Rank} (local_rank: {failure.LocalRank})
               exitcode  : {failure.End.TorchCode} (pid: {failure.ProcessId})
               error_file: {details.ErrorFile}
               traceback : {Traceback(failure).ReplaceLineEndings("\n").Replace("\n", "\n  ", StringComparison.Ordinal)}

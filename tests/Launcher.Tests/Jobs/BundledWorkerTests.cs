@@ -97,7 +97,7 @@ public sealed class BundledWorkerTests : IClassFixture<BundledWorkerTests.Copy>,
         var environment = File.ReadAllText(_distrun.Files["environment0"]);
         Assert.DoesNotContain(secret, environment, StringComparison.Ordinal);
         Assert.Contains("DISTRUN_ENVELOPE=1\n", environment, StringComparison.Ordinal);
-        Assert.Matches($"DISTRUN_STORE=unix:{_distrun.Jobs}/distrun-\\d+/[0-9a-f]{{12}}/store\\.sock\n", environment);
+        Assert.Matches($"DISTRUN_STORE=unix:{_distrun.Jobs}/distrun-\\d+/[0-9a-f]{{12}}/s0\\.sock\n", environment);
     }
 
     [UnixFact]
@@ -123,6 +123,25 @@ public sealed class BundledWorkerTests : IClassFixture<BundledWorkerTests.Copy>,
         await launch.WaitForExitAsync().DefaultTimeout();
         Assert.Equal(0, launch.ExitCode);
         await Assert.ThrowsAnyAsync<IOException>(() => writing.DefaultTimeout());
+    }
+
+    /// <summary>A restarted worker cannot be taken for the one before it, and goes on with the input that the one before has not taken.</summary>
+    [UnixFact]
+    public async Task Restart_HasASecretAStoreAndAnEpochOfItsOwn_AndTheRestOfTheInput()
+    {
+        _copy.Worker(NoPreflight + $$"""
+            [ $RANK = 0 ] || { [ $TORCHELASTIC_RESTART_COUNT = 1 ] || exec sleep 300; exit 0; }
+            echo "$TORCHELASTIC_RESTART_COUNT ${DISTRUN_STORE##*/}"
+            if [ $TORCHELASTIC_RESTART_COUNT = 1 ]; then exec '{{TestProgram.Path}}' attach-and-end; fi
+            IFS= read -r envelope; echo "$envelope" >envelope; exit 7
+            """);
+        var launch = _distrun.Start("--nproc-per-node", "2", "--max-restarts", "1", "--min-uptime", "0", "worker");
+        Assert.Equal("0 s0.sock", await launch.StandardOutput.ReadLineAsync().DefaultTimeout());
+        Assert.Equal("1 s1.sock", await launch.StandardOutput.ReadLineAsync().DefaultTimeout());
+        await launch.StandardInput.WriteAsync("later\n");
+        var result = await Distrun.End(launch);
+        Assert.Equal(["attached as rank 0, terminal False, console empty", "read later", "input ended"], result.OutputLines);
+        Assert.Equal(0, Collectives.Launching.JobEnvelope.Parse(File.ReadAllBytes(_distrun.Files["envelope"]).AsSpan().TrimEnd((byte)'\n')).Epoch);
     }
 
     /// <summary>The guardian out of the way: the ranks' own ties to the launcher have to do.</summary>

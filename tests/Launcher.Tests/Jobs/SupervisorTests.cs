@@ -192,7 +192,7 @@ public sealed class SupervisorTests
         Error = new ErrorRecord($"PeerLostException: rank {of} is gone", null, null, of),
     };
 
-    private Supervisor Supervise(int rankCount, SupervisorLimits? limits = null) => new(rankCount, limits ?? Limits, (rank, signal) =>
+    private Supervisor Supervise(int rankCount, SupervisorLimits? limits = null) => new([.. Enumerable.Range(0, rankCount)], limits ?? Limits, (rank, signal) =>
     {
         if (signal != Signals.Continue)
         {

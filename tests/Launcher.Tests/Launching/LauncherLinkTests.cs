@@ -28,7 +28,8 @@ public sealed class LauncherLinkTests : IDisposable
         var worker = StartWorker(TestProgram.Path, "attach");
         using var link = new WorkerLink(worker.StandardInput.BaseStream, EnvelopeFrom(Environment.ProcessId) with { UserInputIsTerminal = true });
         Assert.Equal("attached as rank 1, terminal True, console empty", await worker.StandardOutput.ReadLineAsync().DefaultTimeout());
-        link.ForwardUserInput(new MemoryStream("first\nsecond\n"u8.ToArray()));
+        Assert.True(link.SendUserInput("first\nsecond\n"u8));
+        link.EndUserInput();
         Assert.Equal("read first", await worker.StandardOutput.ReadLineAsync().DefaultTimeout());
         Assert.Equal("read second", await worker.StandardOutput.ReadLineAsync().DefaultTimeout());
         Assert.Equal("input ended", await worker.StandardOutput.ReadLineAsync().DefaultTimeout());

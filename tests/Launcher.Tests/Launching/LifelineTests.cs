@@ -20,7 +20,7 @@ public sealed class LifelineTests
 
         var typed = new byte[300_000]; // above the frame, the pipe and the stream's own room
         new Random(5).NextBytes(typed);
-        var forwarding = Task.Run(() => link.ForwardUserInput(new MemoryStream(typed)));
+        var forwarding = Task.Run(() => Type(link, typed));
         var read = new MemoryStream();
         await Task.Run(() => lifeline.UserInput.CopyTo(read)).DefaultTimeout();
         await forwarding.DefaultTimeout();
@@ -63,7 +63,7 @@ public sealed class LifelineTests
         _ = new Lifeline(ends.Read, () => Volatile.Read(ref hungUp), () => ends.Lost.TrySetResult());
         using (var link = new WorkerLink(ends.Write, Envelope))
         {
-            var forwarding = Task.Run(() => link.ForwardUserInput(new MemoryStream(new byte[80_000])));
+            var forwarding = Task.Run(() => Type(link, new byte[80_000]));
             await forwarding.DefaultTimeout(); // 64 KiB in the stream, the rest in the thread's hands and the pipe
             Assert.False(ends.Lost.Task.IsCompleted);
         }
@@ -102,6 +102,16 @@ public sealed class LifelineTests
         ends.Write.Write([.. Envelope.ToLine(), 0, 0, 0, 0x7f]);
         lifeline.WaitForEnvelope(TimeSpan.FromSeconds(10));
         await ends.Lost.Task.DefaultTimeout();
+    }
+
+    private static void Type(WorkerLink link, byte[] input)
+    {
+        foreach (var piece in input.Chunk(WorkerLink.MaxInputByteCount))
+        {
+            Assert.True(link.SendUserInput(piece));
+        }
+
+        link.EndUserInput();
     }
 
     private sealed class Ends : IDisposable

@@ -1,0 +1,82 @@
+using System.Diagnostics;
+using Distributed.Collectives;
+using Distributed.Launcher.Reporting;
+
+namespace Distributed.Launcher.Jobs;
+
+/// <summary>One life of the group: the ranks of this node from their start to the end of the last, and the store that they meet in.</summary>
+/// <param name="plan">What they are started with.</param>
+/// <param name="starter">Starts them.</param>
+/// <param name="group">Supervises them; owned by the attempt.</param>
+/// <param name="mailbox">Brings what happens to the agent's thread.</param>
+internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup group, Mailbox mailbox) : IDisposable
+{
+    private Task<StoreServer>? _store;
+    private string? _failure; // of the launcher itself
+
+    /// <summary>Starts a store beside the ranks, which knock until it is there.</summary>
+    /// <param name="path">Of its socket; the plan has the address.</param>
+    public void StartStore(string path)
+    {
+        _store = Task.Run(async () =>
+        {
+            var (jobId, secret) = await plan.Identity!;
+            return await StoreServer.StartAsync(path, jobId, secret);
+        });
+        _store.ContinueWith(
+            failed => mailbox.Post(() =>
+            {
+                _failure = failed.Exception!.GetBaseException().Message;
+                group.Stop();
+            }),
+            CancellationToken.None,
+            TaskContinuationOptions.OnlyOnFaulted,
+            TaskScheduler.Default);
+    }
+
+    /// <summary>Starts the ranks, and returns when all have ended and what they wrote is on the console.</summary>
+    /// <param name="started">Called when they have been started.</param>
+    /// <param name="takesLong">Called once if a teardown takes its time, with the ranks that are waited for.</param>
+    /// <param name="waitForOutput">Waits for what the ranks that have ended wrote.</param>
+    public AttemptOutcome Run(Action started, Action<IReadOnlyCollection<int>> takesLong, Action<WorkerGroup, Supervisor> waitForOutput)
+    {
+        group.Start(localRank => starter.Start(plan, localRank), plan.Placement.LocalWorldSize);
+        var startTime = Stopwatch.GetElapsedTime(0);
+        started();
+        var supervisor = group.Supervise(takesLong);
+        waitForOutput(group, supervisor);
+
+        var failure = FailureAnalysis.Of(supervisor.Exits, supervisor.Collateral);
+        return new AttemptOutcome
+        {
+            StoppedBySignal = supervisor.StoppedBySignal,
+            StartFailure = group.StartFailure,
+            LauncherFailure = _failure,
+            Failure = failure,
+            Details = failure?.Others.Append(failure.RootCause).ToDictionary(exit => exit.Rank, DetailsOf) ?? [],
+            Uptime = (supervisor.FirstFailureTime ?? startTime) - startTime,
+            LeftBehindCount = supervisor.Alive.Count,
+        };
+    }
+
+    public void Dispose()
+    {
+        group.Dispose();
+
+        // The next attempt's store has a socket of its own, so nobody needs to wait for the end of this one.
+        _store?.ContinueWith(
+            started => started.Result.DisposeAsync().AsTask(),
+            CancellationToken.None,
+            TaskContinuationOptions.OnlyOnRanToCompletion,
+            TaskScheduler.Default);
+    }
+
+    private RankDetails DetailsOf(RankExit failure)
+    {
+        var hasFile = failure.Error is not null || failure.ErrorProblem is not null;
+        var path = !hasFile ? FailureReport.NotAvailable
+            : plan.Logs.AreKept ? plan.Logs.ErrorFileOf(failure.LocalRank)!
+            : "<kept only with --log-dir>";
+        return new RankDetails(path, group[failure.Rank].Tail.Lines());
+    }
+}

@@ -1,0 +1,29 @@
+using Distributed.Launcher.Processes;
+using Distributed.Launcher.Reporting;
+
+namespace Distributed.Launcher.Jobs;
+
+/// <summary>How one attempt ended on this node. With none of its causes set, every rank succeeded.</summary>
+internal sealed record AttemptOutcome
+{
+    /// <summary>The signal to the launcher that ended it.</summary>
+    public int? StoppedBySignal { get; init; }
+
+    /// <summary>Why not all ranks could be started.</summary>
+    public StartException? StartFailure { get; init; }
+
+    /// <summary>Why the launcher itself could not go on, a sentence.</summary>
+    public string? LauncherFailure { get; init; }
+
+    /// <summary>Which rank failed first, and the others.</summary>
+    public FailureAnalysis? Failure { get; init; }
+
+    /// <summary>What the report says about the ranks that failed.</summary>
+    public IReadOnlyDictionary<int, RankDetails> Details { get; init; } = new Dictionary<int, RankDetails>();
+
+    /// <summary>From the start of the last rank to the first failure.</summary>
+    public TimeSpan Uptime { get; init; }
+
+    /// <summary>Ranks that outlived SIGKILL, and may still hold what the next attempt needs.</summary>
+    public int LeftBehindCount { get; init; }
+}
