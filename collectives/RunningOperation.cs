@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Distributed.Collectives.Launching;
 using Distributed.Protos;
 
 namespace Distributed.Collectives;
@@ -9,9 +10,12 @@ namespace Distributed.Collectives;
 /// One object a group, reused, so that an operation allocates nothing.
 /// </summary>
 /// <remarks>The owner thread begins and ends operations; any thread may ask for <see cref="Describe"/>.</remarks>
-internal sealed class RunningOperation(int rank)
+/// <param name="rank">This rank.</param>
+/// <param name="progress">Where each operation is published; taken over; <see langword="null"/> for nowhere.</param>
+internal sealed class RunningOperation(int rank, ProgressPageWriter? progress = null)
 {
     private readonly Lock _gate = new();
+    private ProgressPageWriter? _progress = progress;
     private string? _name;
     private long _started;
     private TimeSpan _limit;
@@ -56,6 +60,7 @@ internal sealed class RunningOperation(int rank)
             }
 
             (_name, Operation, Tag, _limit, _started) = (name, operation, options.Tag, limit, Stopwatch.GetTimestamp());
+            _progress?.Begin(operation, options, _started);
         }
     }
 
@@ -65,6 +70,17 @@ internal sealed class RunningOperation(int rank)
         lock (_gate)
         {
             _name = null;
+            _progress?.End();
+        }
+    }
+
+    /// <summary>Says that the rank has left its group; operations are published no more.</summary>
+    public void Leave()
+    {
+        lock (_gate)
+        {
+            _progress?.Dispose();
+            _progress = null;
         }
     }
 

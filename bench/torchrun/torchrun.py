@@ -1,7 +1,7 @@
 """Debian's torchrun (torch 1.13) with the one repair that it needs under Python 3.11.
 
-There iterating an IntFlag skips its zero member, so Std.from_str("0"), which reads the default of --redirects and --tee,
-returns None and every launch fails. Nothing else is changed.
+There iterating an IntFlag yields its single bits only, so Std.from_str, which reads --redirects and --tee, returns None for 0
+(the default: every launch fails) and for 3. Nothing else is changed.
 """
 
 import sys
@@ -13,12 +13,9 @@ _from_str = Std.from_str.__func__
 
 @classmethod
 def _repaired(cls, text):
-    if text == "0":
-        return cls.NONE
-    value = _from_str(cls, text)
-    if isinstance(value, dict):
-        return {rank: cls.NONE if std is None else std for rank, std in value.items()}
-    return value
+    if isinstance(_from_str(cls, text), dict):  # It has checked the text.
+        return {int(rank): cls(int(value)) for rank, value in (pair.split(":") for pair in text.split(","))}
+    return cls(int(text))
 
 
 Std.from_str = _repaired

@@ -44,7 +44,7 @@ internal sealed class PeerConnector : IDisposable
         _socketDirectory = environment.RuntimeDirectory!; // checked by the caller
         _storeAddress = environment.StoreAddress;
         _hostIdentity = PeerDirectory.HostIdentity(options.HostIdentity);
-        _operation = new RunningOperation(self.Rank);
+        _operation = new RunningOperation(self.Rank, ProgressPageWriter.TryCreate(_socketDirectory, self.Rank, self.Epoch));
         _failure = new GroupFailure(_operation);
         if (environment.LocalWorldSize < environment.WorldSize)
         {
@@ -110,6 +110,7 @@ internal sealed class PeerConnector : IDisposable
         _connections.ForEach(connection => connection.Dispose());
         _listener?.DisposeAsync().AsTask().Wait(PeerHandshake.Limit);
         _certificate?.Dispose();
+        _operation.Leave();
     }
 
     private async Task ListenAsync(CancellationToken cancellationToken)

@@ -27,6 +27,7 @@ internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, F
         RefuseWhatIsNotSupported();
         Seconds(LauncherOption.MonitorInterval, 0.1, mayBeZero: false);
         RequireKnownStartMethod();
+        var hangTimeout = Seconds(LauncherOption.HangTimeout, 5, mayBeZero: true);
         var shutdownTimeout = Seconds(LauncherOption.ShutdownTimeout, DefaultShutdownSeconds(), mayBeZero: true);
         var masterPort = Number(LauncherOption.MasterPort, 0, 0, 65535);
         Number(LauncherOption.NodeRank, 0, 0, 0);
@@ -44,6 +45,7 @@ internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, F
             PrefixTemplate = given(LauncherOption.LogLinePrefixTemplate)
                 ?? environment(LauncherOption.LogLinePrefixTemplate.Variable) ?? environment("TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE"),
             Restarts = restarts,
+            HangPatience = TimeSpan.FromSeconds(hangTimeout),
             ShutdownTimeout = TimeSpan.FromSeconds(shutdownTimeout),
         };
     }

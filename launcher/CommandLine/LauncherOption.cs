@@ -64,6 +64,9 @@ internal sealed record LauncherOption(string Name, string? ValueName, string? De
         "TEXT",
         "Prefix of a rank's lines: ${role_name} ${local_rank} ${rank} ${host}. Default \"[rank${rank}]: \".");
 
+    public static readonly LauncherOption HangTimeout = new(
+        "--hang-timeout", "SECONDS", "When ranks wait for one that does nothing, say so after this. Default 5; 0 for never.");
+
     public static readonly LauncherOption ShutdownTimeout = new(
         "--shutdown-timeout", "SECONDS", "What ranks get between SIGTERM and SIGKILL. Default 30.");
 
@@ -72,7 +75,7 @@ internal sealed record LauncherOption(string Name, string? ValueName, string? De
     [
         NprocPerNode, Nnodes, Standalone, RdzvId, Role, MasterAddr, MasterPort, NodeRank,
         MaxRestarts, MaxRestartsWindow, MinUptime, RestartBackoff, NoRestartExitCodes, MonitorInterval, StartMethod,
-        Module, NoPython, LogDir, LogLinePrefixTemplate, ShutdownTimeout,
+        Module, NoPython, LogDir, LogLinePrefixTemplate, ShutdownTimeout, HangTimeout,
     ];
 
     /// <summary>The rest of torchrun's, refused with a sentence: an option that did nothing in silence would be worse.</summary>

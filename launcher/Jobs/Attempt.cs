@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Distributed.Collectives;
+using Distributed.Launcher.Hangs;
 using Distributed.Launcher.Reporting;
 
 namespace Distributed.Launcher.Jobs;
@@ -35,14 +36,14 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
     }
 
     /// <summary>Starts the ranks, and returns when all have ended and what they wrote is on the console.</summary>
-    /// <param name="started">Called when they have been started.</param>
+    /// <param name="started">Called when they have been started; what it returns explains their hangs, and is disposed here.</param>
     /// <param name="takesLong">Called once if a teardown takes its time, with the ranks that are waited for.</param>
     /// <param name="waitForOutput">Waits for what the ranks that have ended wrote.</param>
-    public AttemptOutcome Run(Action started, Action<IReadOnlyCollection<int>> takesLong, Action<WorkerGroup, Supervisor> waitForOutput)
+    public AttemptOutcome Run(Func<HangWatch?> started, Action<IReadOnlyCollection<int>> takesLong, Action<WorkerGroup, Supervisor> waitForOutput)
     {
         group.Start(localRank => starter.Start(plan, localRank), plan.Placement.LocalWorldSize);
         var startTime = Stopwatch.GetElapsedTime(0);
-        started();
+        using var hangs = started();
         var supervisor = group.Supervise(takesLong);
         waitForOutput(group, supervisor);
 
@@ -56,6 +57,7 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
             Details = failure?.Others.Append(failure.RootCause).ToDictionary(exit => exit.Rank, DetailsOf) ?? [],
             Uptime = (supervisor.FirstFailureTime ?? startTime) - startTime,
             LeftBehindCount = supervisor.Alive.Count,
+            Hang = hangs?.Current,
         };
     }
 

@@ -26,4 +26,7 @@ internal sealed record AttemptOutcome
 
     /// <summary>Ranks that outlived SIGKILL, and may still hold what the next attempt needs.</summary>
     public int LeftBehindCount { get; init; }
+
+    /// <summary>Who waited for whom when it ended, if ranks did.</summary>
+    public string? Hang { get; init; }
 }

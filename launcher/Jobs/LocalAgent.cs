@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Distributed.Collectives.Launching;
 using Distributed.Launcher.CommandLine;
+using Distributed.Launcher.Hangs;
 using Distributed.Launcher.Output;
 using Distributed.Launcher.Processes;
 using Distributed.Launcher.Reporting;
@@ -185,10 +186,17 @@ internal sealed class LocalAgent : IDisposable
             attempt.StartStore(storePath);
         }
 
-        return attempt.Run(started: RemoveStale, TellLongTeardown, WaitForOutput);
+        return attempt.Run(started: () => AfterStart(restartCount), TellLongTeardown, WaitForOutput);
     }
 
-    private void RemoveStale() => ThreadPool.UnsafeQueueUserWorkItem(static job => job.RemoveStale(), _job, preferLocal: false);
+    private HangWatch? AfterStart(int restartCount)
+    {
+        ThreadPool.UnsafeQueueUserWorkItem(static job => job.RemoveStale(), _job, preferLocal: false);
+        var ranks = _group!.Workers.Select(worker => (worker.Rank, worker.Process.Id));
+        return _group.Workers.Count > 1 && _options.HangPatience > TimeSpan.Zero
+            ? new HangWatch(_job.Path, restartCount, ranks, _options.HangPatience, hang => _mailbox.Post(() => Note(hang)))
+            : null;
+    }
 
     private WorkerGroup NewGroup(AttemptLogs? logs)
         => _group = new WorkerGroup(_mailbox, _deaths, new SupervisorLimits(_options.ShutdownTimeout, Settle, KillWait), logs);
@@ -253,6 +261,11 @@ internal sealed class LocalAgent : IDisposable
         if (outcome.Failure is not { } analysis)
         {
             return ExitCodes.Success;
+        }
+
+        if (outcome.Hang is { } hang)
+        {
+            Say($"before the job failed, {hang}.");
         }
 
         if (!IsRefusalOfInput(analysis))
