@@ -262,7 +262,7 @@ def ranks_follow_numbers(launcher):
     names = ["node7", "node66", "node8"]
     port, folder = free_port(), tempfile.mkdtemp(prefix="launch-")
     hosts = Path(folder, "hosts")
-    hosts.write_text("127.0.0.1 localhost " + " ".join(names) + "\n")
+    hosts.write_text("127.0.0.1 localhost\n" + "".join(f"127.0.0.{2 + index} {name}\n" for index, name in enumerate(names)))
     runs = []
     try:
         for name in names:

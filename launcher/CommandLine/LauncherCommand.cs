@@ -1,6 +1,7 @@
 using System.Reflection;
 using Distributed.Collectives.Launching;
 using Distributed.Launcher.Output;
+using Distributed.Launcher.Schedulers;
 
 namespace Distributed.Launcher.CommandLine;
 
@@ -21,10 +22,24 @@ internal static class LauncherCommand
         }
 
         List<string> problems = [.. split.Problems];
-        var reader = new LaunchOptionsReader(split.ValueOf, Environment.GetEnvironmentVariable, problems);
+        var adopted = AdoptedOptions.Read(split.ValueOf, Environment.GetEnvironmentVariable, HostsFile, problems);
+        var reader = new LaunchOptionsReader(
+            split.ValueOf,
+            name => Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? value : adopted.ValueOf(name),
+            problems);
         var finder = new WorkerProgramFinder(AppContext.BaseDirectory, Environment.GetEnvironmentVariable);
         var program = split.HasUnknownOption ? null : reader.FindProgram(split.Program, finder);
         var options = reader.Read(program);
+        if (options is not null)
+        {
+            adopted.RequireOneOfBoth(options.LocalWorldSize, problems);
+        }
+
+        if (adopted.Note is { } note)
+        {
+            console.Say($"distrun: {note}");
+        }
+
         if (problems.Count == 0)
         {
             return (options, ExitCodes.Success);
@@ -38,6 +53,8 @@ internal static class LauncherCommand
         console.Say("distrun: Nothing was started. distrun --help lists the options.");
         return (null, ExitCodes.BadInput);
     }
+
+    private static IEnumerable<string> HostsFile() => File.Exists("/etc/hosts") ? File.ReadLines("/etc/hosts") : [];
 
     private static string Version
         => typeof(LauncherCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;

@@ -70,6 +70,10 @@ internal sealed record LauncherOption(string Name, string? ValueName, string? De
     public static readonly LauncherOption ShutdownTimeout = new(
         "--shutdown-timeout", "SECONDS", "What ranks get between SIGTERM and SIGKILL. Default 30.");
 
+    public static readonly LauncherOption RdzvBackend = Unsupported("--rdzv-backend", "BACKEND", OneNode);
+
+    public static readonly LauncherOption RdzvEndpoint = Unsupported("--rdzv-endpoint", "HOST:PORT", OneNode);
+
     /// <summary>Those that are acted on, in the order of --help.</summary>
     public static readonly IReadOnlyList<LauncherOption> Supported =
     [
@@ -81,8 +85,8 @@ internal sealed record LauncherOption(string Name, string? ValueName, string? De
     /// <summary>The rest of torchrun's, refused with a sentence: an option that did nothing in silence would be worse.</summary>
     public static readonly IReadOnlyList<LauncherOption> Refused =
     [
-        Unsupported("--rdzv-backend", "BACKEND", OneNode),
-        Unsupported("--rdzv-endpoint", "HOST:PORT", OneNode),
+        RdzvBackend,
+        RdzvEndpoint,
         Unsupported("--rdzv-conf", "K=V", OneNode),
         Unsupported("--local-addr", "HOST", "use --master-addr"),
         Unsupported("--redirects", "SPEC", OwnStreams, "-r"),
