@@ -4,6 +4,7 @@ var benchmarks = new SortedDictionary<string, Func<string[], int>>(StringCompare
 {
     ["engine"] = EngineBench.Run,
     ["fma-peak"] = FmaPeak.Run,
+    ["join"] = JoinBench.Run,
     ["read-bandwidth"] = ReadBandwidth.Run,
 };
 

@@ -47,8 +47,7 @@ internal static class HangAnalysis
         return waiting.Length > 0 && behind.All(rank => rank.IdleFor >= patience / 2) ? Explain(behind, waiting, now) : null;
     }
 
-    /// <summary>The ranks that have been in an operation for so long.</summary>
-    public static RankProgress[] Waiting(IEnumerable<RankProgress> ranks, TimeSpan patience, long now)
+    private static RankProgress[] Waiting(IEnumerable<RankProgress> ranks, TimeSpan patience, long now)
         => [.. ranks.Where(rank => rank.Page is { Phase: ProgressPhase.InOperation } page && Stopwatch.GetElapsedTime(page.Since, now) >= patience)];
 
     private static Hang Explain(RankProgress[] behind, RankProgress[] waiting, long now)

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Distributed.Collectives.Launching;
-using Microsoft.Win32.SafeHandles;
 
 namespace Distributed.Launcher.Hangs;
 
@@ -11,8 +10,6 @@ internal sealed class HangWatch : IDisposable
 {
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MaxStep = 2 * Period; // A launcher that was stopped itself has not seen the ranks idle meanwhile.
-    private const double BusyShare = 0.02; // of one processor; an idle .NET program with its connections uses less than a fifth of that
-    private const long BusyByteCount = 4096; // between two looks
 
     private readonly Lock _gate = new();
     private readonly RankWatch[] _ranks;
@@ -76,23 +73,42 @@ internal sealed class HangWatch : IDisposable
             var now = Stopwatch.GetTimestamp();
             var elapsed = Stopwatch.GetElapsedTime(_lastLook, now);
             _lastLook = now;
-            var step = elapsed < MaxStep ? elapsed : MaxStep;
-            var ranks = _ranks.Select(rank => rank.Look(step, _somebodyWaits)).OfType<RankProgress>().ToArray();
-            _somebodyWaits = HangAnalysis.Waiting(ranks, Period, now).Length > 0;
-            Judge(ranks, now);
+            Judge(LookAtAll(elapsed < MaxStep ? elapsed : MaxStep, now), now);
             _timer.Change(Period, Timeout.InfiniteTimeSpan);
         }
     }
 
-    private void Judge(RankProgress[] ranks, long now)
+    /// <summary>Looks at every rank; <see langword="null"/> where one has ended, which ends the job.</summary>
+    private bool? LookAtAll(TimeSpan elapsed, long now)
     {
-        // A rank that has ended ends the job, and then the hang is what it was before.
-        if (ranks.Length < _ranks.Length)
+        var somebodyWaits = false;
+        var somebodyIsStopped = false;
+        foreach (var rank in _ranks)
+        {
+            if (!rank.Look(elapsed, _somebodyWaits))
+            {
+                return null;
+            }
+
+            somebodyWaits |= rank.Waits(Period, now);
+            somebodyIsStopped |= rank.IsStopped;
+        }
+
+        _somebodyWaits = somebodyWaits;
+        return somebodyWaits || somebodyIsStopped;
+    }
+
+    /// <summary>Tells a hang that is new, and its end.</summary>
+    /// <param name="isSuspicious">Whether there may be one; <see langword="null"/> where what was the last hang stays so.</param>
+    /// <param name="now">The time.</param>
+    private void Judge(bool? isSuspicious, long now)
+    {
+        if (isSuspicious is null)
         {
             return;
         }
 
-        var hang = HangAnalysis.Of(ranks, _patience, now);
+        var hang = isSuspicious.Value ? HangAnalysis.Of(Array.ConvertAll(_ranks, rank => rank.Progress), _patience, now) : null;
         if (hang is not null && hang.Key != _hang?.Key)
         {
             _hangSince = _hang is null ? now : _hangSince;
@@ -104,60 +120,5 @@ internal sealed class HangWatch : IDisposable
         }
 
         _hang = hang;
-    }
-
-    /// <summary>What one rank did between two looks.</summary>
-    private sealed class RankWatch(string path, int epoch, int rank, int processId) : IDisposable
-    {
-        private SafeFileHandle? _file;
-        private ProgressSnapshot? _page;
-        private ProcessActivity _activity;
-        private long _transferred;
-        private TimeSpan _idleFor;
-        private TimeSpan _stoppedFor;
-
-        /// <summary>Looks again; <see langword="null"/> where its process has ended.</summary>
-        /// <param name="elapsed">The time since the last look.</param>
-        /// <param name="somebodyWaits">Whether it matters what this rank does; else it counts as busy, for the look takes its time.</param>
-        public RankProgress? Look(TimeSpan elapsed, bool somebodyWaits)
-        {
-            var before = _page;
-            _page = ReadPage() ?? _page;
-            var process = _page?.ProcessId ?? processId;
-            if (ProcessActivity.Of(process) is not { } activity)
-            {
-                return null;
-            }
-
-            _stoppedFor = activity.IsStopped ? _stoppedFor + elapsed : TimeSpan.Zero;
-            var isBusy = !somebodyWaits || _page != before
-                || (activity.ProcessorTime - _activity.ProcessorTime) / elapsed >= BusyShare || HasMoved(process);
-            _idleFor = isBusy && !activity.IsStopped ? TimeSpan.Zero : _idleFor + elapsed;
-            _activity = activity;
-            return new RankProgress(rank, process, _page, _stoppedFor, _idleFor);
-        }
-
-        public void Dispose() => _file?.Dispose();
-
-        private bool HasMoved(int process)
-        {
-            var transferred = ProcessActivity.TransferredByteCount(process);
-            var hasMoved = transferred - _transferred >= BusyByteCount;
-            _transferred = transferred;
-            return hasMoved || ProcessActivity.HasBusyThread(process);
-        }
-
-        private ProgressSnapshot? ReadPage()
-        {
-            try
-            {
-                _file ??= File.Exists(path) ? File.OpenHandle(path, share: FileShare.ReadWrite | FileShare.Delete) : null;
-                return _file is null ? null : ProgressPage.TryRead(_file, epoch);
-            }
-            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-            {
-                return null;
-            }
-        }
     }
 }
