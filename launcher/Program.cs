@@ -15,6 +15,10 @@ if (!OperatingSystem.IsWindows())
 {
     Signals.PrepareLauncher();
     Libc.KeepInheritedDescriptors();
+    if (OperatingSystem.IsLinux())
+    {
+        Orphans.Adopt();
+    }
 }
 
 try

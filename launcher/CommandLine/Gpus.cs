@@ -6,6 +6,9 @@ namespace Distributed.Launcher.CommandLine;
 /// <summary>Counts the NVIDIA GPUs that a rank would see.</summary>
 internal static class Gpus
 {
+    /// <summary>The variable that says which of them CUDA shows a program.</summary>
+    public const string VisibleDevices = "CUDA_VISIBLE_DEVICES";
+
     private static readonly TimeSpan QueryLimit = TimeSpan.FromSeconds(10);
 
     /// <summary>The number of GPUs of this machine, within what CUDA_VISIBLE_DEVICES leaves visible.</summary>
@@ -13,8 +16,12 @@ internal static class Gpus
     {
         // A Linux guest of Windows (WSL) has the driver's tool but no device files.
         var devices = OperatingSystem.IsLinux() ? CountDevices("/dev") : 0;
-        return Math.Min(CountVisible(Environment.GetEnvironmentVariable("CUDA_VISIBLE_DEVICES")), devices > 0 ? devices : CountListed());
+        return Math.Min(CountVisible(Environment.GetEnvironmentVariable(VisibleDevices)), devices > 0 ? devices : CountListed());
     }
+
+    /// <summary>The device of one rank, where each has one: an entry of the variable, or else its own number.</summary>
+    public static string DeviceOf(int localRank, string? variable)
+        => variable?.Split(',', StringSplitOptions.TrimEntries)[localRank] ?? localRank.ToString(CultureInfo.InvariantCulture);
 
     /// <summary>How many devices the variable lets through; no limit where it is not set.</summary>
     /// <remarks>CUDA reads the list up to the first entry that is no device: -1 or empty hides it and all that follow.</remarks>

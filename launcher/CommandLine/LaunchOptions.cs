@@ -5,7 +5,7 @@ namespace Distributed.Launcher.CommandLine;
 /// <summary>What the user asked for, checked.</summary>
 internal sealed record LaunchOptions
 {
-    /// <summary>Ranks to start.</summary>
+    /// <summary>Ranks to start on this node.</summary>
     public required int LocalWorldSize { get; init; }
 
     /// <summary>The program that each rank runs.</summary>
@@ -17,19 +17,17 @@ internal sealed record LaunchOptions
     /// <summary>TORCHELASTIC_RUN_ID.</summary>
     public required string RunId { get; init; }
 
-    /// <summary>MASTER_ADDR.</summary>
+    /// <summary>The nodes, and how they meet.</summary>
+    public required NodeOptions Nodes { get; init; }
+
+    /// <summary>MASTER_ADDR of a job of one node.</summary>
     public required string MasterAddress { get; init; }
 
-    /// <summary>MASTER_PORT; 0 for a free one.</summary>
+    /// <summary>MASTER_PORT of a job of one node; 0 for a free one.</summary>
     public required int MasterPort { get; init; }
 
-    /// <summary>
-    /// Where error files are kept: a folder, <c>/dev/null</c> for nowhere; <see langword="null"/> for as long as the job runs.
-    /// </summary>
-    public string? LogDirectory { get; init; }
-
-    /// <summary>Template of the prefix of a rank's lines; <see langword="null"/> for the default one.</summary>
-    public string? PrefixTemplate { get; init; }
+    /// <summary>Whether every rank has local rank 0 and a GPU of its own.</summary>
+    public bool VirtualLocalRank { get; init; }
 
     /// <summary>When a group that has failed is started again.</summary>
     public required RestartLimits Restarts { get; init; }
@@ -37,6 +35,15 @@ internal sealed record LaunchOptions
     /// <summary>How long ranks wait for one that does nothing until that is said; zero for never.</summary>
     public required TimeSpan HangPatience { get; init; }
 
-    /// <summary>From SIGTERM to SIGKILL.</summary>
+    /// <summary>From the first signal to SIGKILL.</summary>
     public required TimeSpan ShutdownTimeout { get; init; }
+
+    /// <summary>The signals that end the job.</summary>
+    public required IReadOnlyList<int> SignalsToHandle { get; init; }
+
+    /// <summary>Where the output goes.</summary>
+    public required LogOptions Logs { get; init; }
+
+    /// <summary>What is not wrong in the options and yet worth a sentence.</summary>
+    public IReadOnlyList<string> Notes { get; init; } = [];
 }

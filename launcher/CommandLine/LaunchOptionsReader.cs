@@ -1,80 +1,97 @@
-using System.Globalization;
 using Distributed.Launcher.Jobs;
+using Distributed.Launcher.Processes;
 
 namespace Distributed.Launcher.CommandLine;
 
-/// <summary>Turns options and their PET_ defaults into <see cref="LaunchOptions"/>, and collects every mistake on the way.</summary>
-/// <param name="given">
-/// Looks up the value of an option on the command line, "" for a flag; <see langword="null"/> where it is not given.
-/// </param>
-/// <param name="environment">Looks up an environment variable.</param>
-/// <param name="problems">Receives the mistakes, one sentence each: value, rule, next step.</param>
-internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, Func<string, string?> environment, List<string> problems)
+/// <summary>Turns options and their PET_ defaults into <see cref="LaunchOptions"/>; every mistake is reported to the values.</summary>
+/// <param name="values">The options.</param>
+internal sealed class LaunchOptionsReader(OptionValues values)
 {
     /// <summary>The last rank has the socket r999.sock.</summary>
     private const int MaxLocalWorldSize = 1000;
 
-    private const double MaxSeconds = 1_000_000;
+    private const string DefaultAddress = "127.0.0.1";
+
+    private readonly List<string> _notes = [];
 
     /// <summary>Reads everything but the program; what is wrong has its default in the result.</summary>
     /// <param name="program">The program; <see langword="null"/> where it was not found, which has been said.</param>
     /// <returns><see langword="null"/> where there is no program.</returns>
     public LaunchOptions? Read(WorkerProgram? program)
     {
+        var standalone = values.Flag(LauncherOption.Standalone);
         var localWorldSize = LocalWorldSize();
-        RequireOneNode();
+        var nodes = new NodeOptionsReader(values, _notes).Read(standalone);
+        if (!nodes.IsOneNode)
+        {
+            values.Report($"{values.Source(LauncherOption.Nnodes)} {values.Text(LauncherOption.Nnodes)}: several nodes are not supported yet; "
+                + "write 1 and start one job a node.");
+        }
+
         var restarts = Restarts();
-        RefuseWhatIsNotSupported();
-        Seconds(LauncherOption.MonitorInterval, 0.1, mayBeZero: false);
-        RequireKnownStartMethod();
-        var hangTimeout = Seconds(LauncherOption.HangTimeout, 5, mayBeZero: true);
-        var shutdownTimeout = Seconds(LauncherOption.ShutdownTimeout, DefaultShutdownSeconds(), mayBeZero: true);
-        var masterPort = Number(LauncherOption.MasterPort, 0, 0, 65535);
-        Number(LauncherOption.NodeRank, 0, 0, 0);
-        var logDirectory = LogDirectory();
-        var standalone = Flag(LauncherOption.Standalone);
+        var shutdownTimeout = values.Seconds(LauncherOption.ShutdownTimeout, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT", 30);
+        var signals = SignalsToHandle();
+        var logs = new LogOptionsReader(values).Read();
+        var virtualLocalRank = values.Flag(LauncherOption.VirtualLocalRank);
+        if (virtualLocalRank && Gpus.CountVisible(values.Variable(Gpus.VisibleDevices)) is var visible && visible < localWorldSize)
+        {
+            values.Report($"--virtual-local-rank gives each of the {localWorldSize} ranks a GPU, and {Gpus.VisibleDevices} "
+                + $"names {visible}; start fewer ranks, or name more GPUs.");
+        }
+
+        CheckWhatNeedsNothingHere();
+        var (masterAddress, masterPort) = Master(standalone, nodes);
         return program is null ? null : new LaunchOptions
         {
             LocalWorldSize = localWorldSize,
             Program = program,
-            Role = Text(LauncherOption.Role) ?? "default",
-            RunId = standalone ? Guid.NewGuid().ToString() : Text(LauncherOption.RdzvId) ?? "none",
-            MasterAddress = standalone ? "127.0.0.1" : Text(LauncherOption.MasterAddr) ?? "127.0.0.1",
-            MasterPort = standalone ? 0 : masterPort,
-            LogDirectory = logDirectory,
-            PrefixTemplate = given(LauncherOption.LogLinePrefixTemplate)
-                ?? environment(LauncherOption.LogLinePrefixTemplate.Variable) ?? environment("TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE"),
+            Role = values.Text(LauncherOption.Role) ?? "default",
+            RunId = standalone ? Guid.NewGuid().ToString() : values.Text(LauncherOption.RdzvId) ?? "none",
+            Nodes = nodes,
+            MasterAddress = masterAddress,
+            MasterPort = masterPort,
+            VirtualLocalRank = virtualLocalRank,
             Restarts = restarts,
-            HangPatience = TimeSpan.FromSeconds(hangTimeout),
-            ShutdownTimeout = TimeSpan.FromSeconds(shutdownTimeout),
+            HangPatience = values.Seconds(LauncherOption.HangTimeout, 5, mayBeZero: true),
+            ShutdownTimeout = shutdownTimeout,
+            SignalsToHandle = signals,
+            Logs = logs,
+            Notes = _notes,
         };
     }
 
     /// <summary>The program of the command line, with the options that say how to run it.</summary>
     public WorkerProgram? FindProgram(IReadOnlyList<string> words, WorkerProgramFinder finder)
     {
-        var module = Flag(LauncherOption.Module);
-        var noPython = Flag(LauncherOption.NoPython);
-        if (module && noPython)
+        var way = (Module: values.Flag(LauncherOption.Module), NoPython: values.Flag(LauncherOption.NoPython), RunPath: values.Flag(LauncherOption.RunPath));
+        if (way is { Module: true, NoPython: true })
         {
-            problems.Add("--no-python and --module exclude each other: a module is run by Python; leave one of them out.");
+            values.Report("--no-python and --module exclude each other: a module is run by Python; leave one of them out.");
+            return null;
+        }
+
+        if (way is { Module: true, RunPath: true })
+        {
+            values.Report("--run-path and --module exclude each other: one takes a file, the other a module; leave one of them out.");
             return null;
         }
 
         if (words.Count == 0)
         {
-            problems.Add("No program is given; write it after the options, for example: "
+            values.Report("No program is given; write it after the options, for example: "
                 + "distrun --nproc-per-node 2 worker complete --config configs/demo.json.");
             return null;
         }
 
-        return finder.Find(words, noPython, module, problems);
+        // torchrun lets --run-path win over --no-python.
+        var kind = way.Module ? ProgramKind.Module : way.RunPath ? ProgramKind.Script : way.NoPython ? ProgramKind.Executable : ProgramKind.ByName;
+        return finder.Find(words, kind, values);
     }
 
     private int LocalWorldSize()
     {
         var option = LauncherOption.NprocPerNode;
-        var text = Text(option) ?? "1";
+        var text = values.Text(option) ?? "1";
         switch (text)
         {
             case "cpu":
@@ -83,174 +100,73 @@ internal sealed class LaunchOptionsReader(Func<LauncherOption, string?> given, F
                 var gpus = Gpus.CountVisible();
                 if (gpus == 0)
                 {
-                    problems.Add($"{Source(option)} gpu: no NVIDIA GPU (CUDA) is visible here; use cpu, auto or a number.");
+                    values.Report($"{values.Source(option)} gpu: no NVIDIA GPU (CUDA) is visible here; use cpu, auto or a number.");
                 }
 
                 return gpus;
             case "auto":
                 return Gpus.CountVisible() is > 0 and var visible ? visible : Environment.ProcessorCount;
             default:
-                if (TryParse(text, out var count) && count is >= 1 and <= MaxLocalWorldSize)
+                if (OptionValues.TryParse(text, out var count) && count is >= 1 and <= MaxLocalWorldSize)
                 {
                     return count;
                 }
 
-                problems.Add($"{Source(option)} {text} is none of auto, cpu, gpu or a number from 1 to {MaxLocalWorldSize}; choose one of them.");
+                values.Report($"{values.Source(option)} {text} is none of auto, cpu, gpu or a number from 1 to {MaxLocalWorldSize}; choose one of them.");
                 return 1;
         }
     }
 
-    private void RequireOneNode()
+    /// <summary>MASTER_ADDR and MASTER_PORT of one node. What was named wins, and what was named is used as it is.</summary>
+    private (string Address, int Port) Master(bool standalone, NodeOptions nodes)
     {
-        var text = Text(LauncherOption.Nnodes) ?? "1";
-        var parts = text.Split(':');
-        var numbers = parts.Select(part => TryParse(part, out var number) ? number : 0).ToArray();
-        if (parts.Length > 2 || numbers[0] < 1 || numbers[^1] < numbers[0])
+        if (standalone)
         {
-            problems.Add($"{Source(LauncherOption.Nnodes)} {text} is neither N nor MIN:MAX with 1 <= MIN <= MAX; write 1.");
+            return (DefaultAddress, 0);
         }
-        else if (numbers[^1] > 1)
-        {
-            problems.Add($"{Source(LauncherOption.Nnodes)} {text}: several nodes are not supported yet; write 1 and start one job a node.");
-        }
+
+        var isStaticEndpoint = nodes.Backend == RendezvousBackend.Static && values.Text(LauncherOption.RdzvEndpoint) is not null;
+        var address = values.Text(LauncherOption.MasterAddr) ?? (isStaticEndpoint ? nodes.EndpointHost : nodes.LocalAddress) ?? DefaultAddress;
+        var port = nodes.Backend == RendezvousBackend.Static ? nodes.EndpointPort : values.Number(LauncherOption.MasterPort, 0, 0, ushort.MaxValue);
+        return (address, port);
     }
 
     private RestartLimits Restarts() => new()
     {
-        MaxRestarts = Number(LauncherOption.MaxRestarts, 0, 0, int.MaxValue),
-        Window = TimeSpan.FromSeconds(Seconds(LauncherOption.MaxRestartsWindow, 0, mayBeZero: true)),
-        MinUptime = TimeSpan.FromSeconds(Seconds(LauncherOption.MinUptime, 5, mayBeZero: true)),
-        Backoff = TimeSpan.FromSeconds(Seconds(LauncherOption.RestartBackoff, 0.5, mayBeZero: true)),
-        NoRestartExitCodes = ExitCodes(),
+        MaxRestarts = values.Number(LauncherOption.MaxRestarts, 0, 0, int.MaxValue),
+        Window = values.Seconds(LauncherOption.MaxRestartsWindow, 0, mayBeZero: true),
+        MinUptime = values.Seconds(LauncherOption.MinUptime, 5, mayBeZero: true),
+        Backoff = values.Seconds(LauncherOption.RestartBackoff, 0.5, mayBeZero: true),
+        NoRestartExitCodes = values.Numbers(LauncherOption.NoRestartExitCodes, 1, 255, "exit codes", "2,93"),
     };
 
-    private int[] ExitCodes()
+    private IReadOnlyList<int> SignalsToHandle()
     {
-        if (Text(LauncherOption.NoRestartExitCodes) is not { } text)
+        if (values.Text(LauncherOption.SignalsToHandle) is not { } text)
         {
-            return [];
+            return Signals.Terminating;
         }
 
-        var codes = text.Split(',').Select(part => TryParse(part, out var code) ? code : 0).ToArray();
-        if (codes.All(code => code is >= 1 and <= 255))
+        var signals = new List<int>();
+        foreach (var name in text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
-            return codes;
-        }
-
-        problems.Add($"{Source(LauncherOption.NoRestartExitCodes)} {text} is not a list of exit codes from 1 to 255; write 2,93, say.");
-        return [];
-    }
-
-    private void RequireKnownStartMethod()
-    {
-        if (Text(LauncherOption.StartMethod) is { } method and not ("spawn" or "fork" or "forkserver"))
-        {
-            problems.Add($"{Source(LauncherOption.StartMethod)} {method} is none of spawn, fork and forkserver; leave it out.");
-        }
-    }
-
-    private void RefuseWhatIsNotSupported()
-    {
-        foreach (var option in LauncherOption.Refused)
-        {
-            if (given(option) is not null)
+            var number = Signals.NumberOf(name);
+            if (number is null or Signals.Kill || number == Signals.Stop)
             {
-                problems.Add($"{option.Name} is not supported yet; {option.Refusal}.");
+                _notes.Add($"{values.Source(LauncherOption.SignalsToHandle)}: {name} is no signal that can be handled on this system; it is passed over.");
             }
-            else if (environment(option.Variable) is { Length: > 0 } value && !(option.ValueName is null && value == "0"))
+            else
             {
-                problems.Add($"{option.Variable}={value}: {option.Name} is not supported yet; {option.Refusal}.");
+                signals.Add(number.Value);
             }
         }
+
+        return signals;
     }
 
-    private string? LogDirectory()
+    private void CheckWhatNeedsNothingHere()
     {
-        if (Text(LauncherOption.LogDir) is not { } folder)
-        {
-            return null;
-        }
-
-        if (File.Exists(folder) && folder != "/dev/null")
-        {
-            problems.Add($"{Source(LauncherOption.LogDir)} {folder} is a file; name a folder, which is made if need be.");
-        }
-
-        return folder;
+        values.Seconds(LauncherOption.MonitorInterval, 0.1, mayBeZero: false);
+        values.Choice(LauncherOption.StartMethod, "spawn", "spawn", "fork", "forkserver");
     }
-
-    private double DefaultShutdownSeconds()
-    {
-        const string Variable = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT";
-        if (environment(Variable) is not { Length: > 0 } text)
-        {
-            return 30;
-        }
-
-        return ParseSeconds(Variable + "=", text, 30, mayBeZero: true);
-    }
-
-    private double Seconds(LauncherOption option, double absent, bool mayBeZero)
-        => Text(option) is { } text ? ParseSeconds(Source(option) + " ", text, absent, mayBeZero) : absent;
-
-    private double ParseSeconds(string source, string text, double absent, bool mayBeZero)
-    {
-        if (double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var seconds)
-            && seconds <= MaxSeconds && (mayBeZero || seconds > 0))
-        {
-            return seconds;
-        }
-
-        var rule = mayBeZero ? "from 0" : "above 0";
-        problems.Add(string.Create(
-            CultureInfo.InvariantCulture, $"{source}{text} is not a number of seconds {rule} to {MaxSeconds:0}; write {absent}, say."));
-        return absent;
-    }
-
-    private int Number(LauncherOption option, int absent, int minimum, int maximum)
-    {
-        if (Text(option) is not { } text)
-        {
-            return absent;
-        }
-
-        if (TryParse(text, out var number) && number >= minimum && number <= maximum)
-        {
-            return number;
-        }
-
-        var rule = minimum == maximum ? $"has to be {minimum} here"
-            : maximum == int.MaxValue ? $"is not a whole number from {minimum}"
-            : $"is not a whole number from {minimum} to {maximum}";
-        problems.Add($"{Source(option)} {text} {rule}; write {absent}, say.");
-        return absent;
-    }
-
-    private static bool TryParse(string text, out int number)
-        => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);
-
-    private bool Flag(LauncherOption option)
-    {
-        if (given(option) is not null)
-        {
-            return true;
-        }
-
-        switch (environment(option.Variable)?.ToUpperInvariant())
-        {
-            case null or "" or "0" or "FALSE":
-                return false;
-            case "1" or "TRUE":
-                return true;
-            case var value:
-                problems.Add($"{option.Variable}={value} is neither 1 nor 0; set it to one of them.");
-                return false;
-        }
-    }
-
-    // The command line wins over the variable, which only replaces the default.
-    private string? Text(LauncherOption option)
-        => given(option) ?? (environment(option.Variable) is { Length: > 0 } value ? value : null);
-
-    private string Source(LauncherOption option) => given(option) is null ? option.Variable : option.Name;
 }

@@ -23,10 +23,10 @@ internal static class LauncherCommand
 
         List<string> problems = [.. split.Problems];
         var adopted = AdoptedOptions.Read(split.ValueOf, Environment.GetEnvironmentVariable, HostsFile, problems);
-        var reader = new LaunchOptionsReader(
+        var reader = new LaunchOptionsReader(new OptionValues(
             split.ValueOf,
-            name => Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? value : adopted.ValueOf(name),
-            problems);
+            name => Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? value : adopted.ValueOf(name) ?? Environment.GetEnvironmentVariable(name),
+            problems));
         var finder = new WorkerProgramFinder(AppContext.BaseDirectory, Environment.GetEnvironmentVariable);
         var program = split.HasUnknownOption ? null : reader.FindProgram(split.Program, finder);
         var options = reader.Read(program);
@@ -35,16 +35,31 @@ internal static class LauncherCommand
             adopted.RequireOneOfBoth(options.LocalWorldSize, problems);
         }
 
-        if (adopted.Note is { } note)
+        if (split.ValueOf(LauncherOption.Emit) is { } kind)
         {
-            console.Say($"distrun: {note}");
+            return Emit(kind, options, arguments, split.Program.Count, problems, console);
+        }
+
+        if (adopted.Note is { } adoption)
+        {
+            console.Say($"distrun: {adoption}");
         }
 
         if (problems.Count == 0)
         {
+            foreach (var note in options!.Notes)
+            {
+                console.Say($"distrun: {note}");
+            }
+
             return (options, ExitCodes.Success);
         }
 
+        return Refuse(problems, console);
+    }
+
+    private static (LaunchOptions? Options, int ExitCode) Refuse(List<string> problems, ConsoleOutput console)
+    {
         foreach (var problem in problems)
         {
             console.Say($"distrun: {problem}");
@@ -54,6 +69,25 @@ internal static class LauncherCommand
         return (null, ExitCodes.BadInput);
     }
 
+    /// <summary>Prints the job file instead of starting anything.</summary>
+    private static (LaunchOptions? Options, int ExitCode) Emit(
+        string kind, LaunchOptions? options, IReadOnlyList<string> arguments, int programLength, List<string> problems, ConsoleOutput console)
+    {
+        if (kind is not (JobFile.Sbatch or JobFile.JobSet))
+        {
+            problems.Add($"{LauncherOption.Emit.Name} {kind} is neither {JobFile.Sbatch} nor {JobFile.JobSet}; write one of them.");
+        }
+
+        if (problems.Count > 0)
+        {
+            return Refuse(problems, console);
+        }
+
+        var content = JobFileContent.Of(options!, arguments, programLength, Environment.GetEnvironmentVariables());
+        console.Say(ConsoleTarget.Out, JobFile.Write(kind, content));
+        return (null, ExitCodes.Success);
+    }
+
     private static IEnumerable<string> HostsFile() => File.Exists("/etc/hosts") ? File.ReadLines("/etc/hosts") : [];
 
     private static string Version
@@ -61,11 +95,9 @@ internal static class LauncherCommand
 
     private static string Help()
     {
-        var names = LauncherOption.Supported
-            .Select(option => option.Alias is { } alias ? $"{alias}, {option.Name}" : $"{option.Name} {option.ValueName}")
-            .ToArray();
-        var width = names.Max(name => name.Length) + 1;
-        var options = names.Zip(LauncherOption.Supported, (name, option) => $"  {name.PadRight(width)}{option.Description}");
+        var width = LauncherOption.Groups.SelectMany(group => group.Options).Max(option => Name(option).Length) + 1;
+        var groups = LauncherOption.Groups.Select(group => $"{group.Title}\n"
+            + string.Join('\n', group.Options.Select(option => $"  {Name(option).PadRight(width)}{option.Description}")));
         return $$"""
             distrun [options] program [arguments of the program]
 
@@ -75,7 +107,9 @@ internal static class LauncherCommand
             worker, the bundled Llama worker. Everything after its name belongs to it; ${local_rank} there becomes the rank's number.
 
             Options, each also spelled with _ for -, and with PET_<NAME> for its default (PET_NPROC_PER_NODE=2):
-            {{string.Join(Environment.NewLine, options)}}
+            {{string.Join("\n\n", groups)}}
+
+            Other
               {{"-h, --help".PadRight(width)}}Print this.
               {{"--version".PadRight(width)}}Print the version.
 
@@ -84,4 +118,6 @@ internal static class LauncherCommand
               distrun --nproc-per-node 4 ./my_program --its-own-option
             """;
     }
+
+    private static string Name(LauncherOption option) => option.Alias is { } alias ? $"{alias}, {option.Name}" : $"{option.Name} {option.ValueName}";
 }

@@ -65,7 +65,7 @@ internal sealed class SplitCommandLine
     private static string Unknown(string name)
     {
         var spelled = name.Replace('_', '-');
-        var similar = LauncherOption.Supported.FirstOrDefault(
+        var similar = LauncherOption.Groups.SelectMany(group => group.Options).FirstOrDefault(
             option => spelled.Length > 3 && option.Name.StartsWith(spelled, StringComparison.Ordinal));
         return similar is null
             ? $"{name} is not an option of distrun; options of the program go after its name."

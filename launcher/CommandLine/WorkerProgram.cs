@@ -1,5 +1,21 @@
 namespace Distributed.Launcher.CommandLine;
 
+/// <summary>What the user's first word is.</summary>
+internal enum ProgramKind
+{
+    /// <summary>Its name says it: .py, .dll, the bundled worker, or an executable.</summary>
+    ByName,
+
+    /// <summary>An executable, whatever its name ends with.</summary>
+    Executable,
+
+    /// <summary>A Python script, whatever its name ends with.</summary>
+    Script,
+
+    /// <summary>A Python module.</summary>
+    Module,
+}
+
 /// <summary>The program that every rank runs.</summary>
 /// <param name="Title">What the failure report calls it.</param>
 /// <param name="Path">The executable file.</param>

@@ -12,31 +12,35 @@ internal sealed class WorkerProgramFinder(string launcherFolder, Func<string, st
     /// <summary>The folder of the dotnet that runs this launcher.</summary>
     public static string DotnetFolder { get; } = Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."));
 
-    /// <summary>The program, or <see langword="null"/> with a sentence added to <paramref name="problems"/>.</summary>
+    /// <summary>The program, or <see langword="null"/> with a sentence reported to <paramref name="problems"/>.</summary>
     /// <param name="words">[word], the program and its arguments; at least one.</param>
-    /// <param name="noPython">Whether the program is executed itself whatever its name ends with.</param>
-    /// <param name="module">Whether the program is the name of a Python module.</param>
+    /// <param name="kind">What the first of them is.</param>
     /// <param name="problems">Receives what is wrong, one sentence.</param>
-    public WorkerProgram? Find(IReadOnlyList<string> words, bool noPython, bool module, List<string> problems)
+    public WorkerProgram? Find(IReadOnlyList<string> words, ProgramKind kind, OptionValues problems)
     {
         var name = words[0];
         string[] arguments = [.. words.Skip(1)];
-        if (module)
+        if (kind == ProgramKind.Module)
         {
             return Interpreted(Python(problems), ["-u", "-m"]);
         }
 
-        if (name == BundledName)
-        {
-            return Bundled(arguments, problems);
-        }
-
-        if (name.EndsWith(".py", StringComparison.Ordinal) && !noPython)
+        if (kind == ProgramKind.Script)
         {
             return IsReadableFile(name, problems) ? Interpreted(Python(problems), ["-u"]) : null;
         }
 
-        if (name.EndsWith(".dll", StringComparison.Ordinal) && !noPython)
+        if (name == BundledName && kind == ProgramKind.ByName)
+        {
+            return Bundled(arguments, problems);
+        }
+
+        if (name.EndsWith(".py", StringComparison.Ordinal) && kind == ProgramKind.ByName)
+        {
+            return IsReadableFile(name, problems) ? Interpreted(Python(problems), ["-u"]) : null;
+        }
+
+        if (name.EndsWith(".dll", StringComparison.Ordinal) && kind == ProgramKind.ByName)
         {
             return IsReadableFile(name, problems) ? Interpreted(Dotnet(), ["exec"]) : null;
         }
@@ -60,15 +64,15 @@ internal sealed class WorkerProgramFinder(string launcherFolder, Func<string, st
         _ => null,
     };
 
-    private static bool IsReadableFile(string name, List<string> problems)
+    private static bool IsReadableFile(string name, OptionValues problems)
     {
         if (Directory.Exists(name))
         {
-            problems.Add($"{name} is a directory, not a program; name a file in it.");
+            problems.Report($"{name} is a directory, not a program; name a file in it.");
         }
         else if (!File.Exists(name))
         {
-            problems.Add($"{name} does not exist; {Hint(name) ?? $"check the path, which is taken from {Environment.CurrentDirectory}"}.");
+            problems.Report($"{name} does not exist; {Hint(name) ?? $"check the path, which is taken from {Environment.CurrentDirectory}"}.");
         }
         else
         {
@@ -78,7 +82,7 @@ internal sealed class WorkerProgramFinder(string launcherFolder, Func<string, st
         return false;
     }
 
-    private WorkerProgram? Bundled(string[] arguments, List<string> problems)
+    private WorkerProgram? Bundled(string[] arguments, OptionValues problems)
     {
         var program = Path.Combine(launcherFolder, BundledName, OperatingSystem.IsWindows() ? "worker.exe" : "worker");
         if (File.Exists(program))
@@ -92,20 +96,18 @@ internal sealed class WorkerProgramFinder(string launcherFolder, Func<string, st
             return new WorkerProgram(BundledName, Dotnet(), ["exec", assembly, .. arguments], IsBundled: true);
         }
 
-        problems.Add($"The bundled worker is not at {program}; build the launcher again (dotnet build -c Release), "
+        problems.Report($"The bundled worker is not at {program}; build the launcher again (dotnet build -c Release), "
             + "or name another program as ./worker.");
         return null;
     }
 
-    private string? Python(List<string> problems)
+    private string? Python(OptionValues problems)
     {
         var named = environment("PYTHON_EXEC") is { Length: > 0 } name ? name : null;
-        var before = problems.Count;
-        var path = Executable(named ?? "python3", problems);
+        var path = Locate(named ?? "python3");
         if (path is null)
         {
-            problems.RemoveRange(before, problems.Count - before);
-            problems.Add(named is null
+            problems.Report(named is null
                 ? "python3 is not on the PATH; install it, or name an interpreter with PYTHON_EXEC."
                 : $"PYTHON_EXEC={named} is not an executable file; name the Python interpreter.");
         }
@@ -116,22 +118,38 @@ internal sealed class WorkerProgramFinder(string launcherFolder, Func<string, st
     // The runtime's folder is <dotnet>/shared/Microsoft.NETCore.App/<version>/.
     private static string Dotnet() => Path.Combine(DotnetFolder, OperatingSystem.IsWindows() ? "dotnet.exe" : "dotnet");
 
-    private string? Executable(string name, List<string> problems)
+    private string? Executable(string name, OptionValues problems)
     {
-        if (name.Contains('/', StringComparison.Ordinal) || (OperatingSystem.IsWindows() && name.Contains('\\', StringComparison.Ordinal)))
+        if (Locate(name) is { } path)
         {
-            if (!IsReadableFile(name, problems))
+            return path;
+        }
+
+        if (IsPath(name))
+        {
+            if (IsReadableFile(name, problems))
             {
-                return null;
+                problems.Report($"{name} may not be executed; make it executable (chmod +x), or put its interpreter before it.");
             }
 
-            if (IsExecutable(name))
-            {
-                return name;
-            }
-
-            problems.Add($"{name} may not be executed; make it executable (chmod +x), or put its interpreter before it.");
             return null;
+        }
+
+        problems.Report(Directory.Exists(name) ? $"{name} is a directory, not a program; name a file in it."
+            : File.Exists(name) ? $"{name} is not on the PATH; write ./{name} for the file in this folder."
+            : $"{name} is not a program on the PATH; {Hint(name) ?? "check its name, or write a path with a slash"}.");
+        return null;
+    }
+
+    private static bool IsPath(string name)
+        => name.Contains('/', StringComparison.Ordinal) || (OperatingSystem.IsWindows() && name.Contains('\\', StringComparison.Ordinal));
+
+    /// <summary>The executable that a shell would run for <paramref name="name"/>, or <see langword="null"/>.</summary>
+    private string? Locate(string name)
+    {
+        if (IsPath(name))
+        {
+            return IsExecutable(name) ? name : null;
         }
 
         foreach (var folder in (environment("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries))
@@ -148,9 +166,6 @@ internal sealed class WorkerProgramFinder(string launcherFolder, Func<string, st
             }
         }
 
-        problems.Add(Directory.Exists(name) ? $"{name} is a directory, not a program; name a file in it."
-            : File.Exists(name) ? $"{name} is not on the PATH; write ./{name} for the file in this folder."
-            : $"{name} is not a program on the PATH; {Hint(name) ?? "check its name, or write a path with a slash"}.");
         return null;
     }
 

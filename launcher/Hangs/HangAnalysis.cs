@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Distributed.Collectives.Launching;
+using Distributed.Launcher.Output;
 
 namespace Distributed.Launcher.Hangs;
 
@@ -57,7 +58,7 @@ internal static class HangAnalysis
             var longest = ranks.Max(rank => Stopwatch.GetElapsedTime(rank.Page!.Value.Since, now));
             return string.Create(
                 CultureInfo.InvariantCulture,
-                $"{RankList.Format(ranks.Select(rank => rank.Rank))} wait{(ranks.Count() == 1 ? "s" : "")} in {ranks.Key.Operation} #{ranks.Key.Sequence} since {longest.TotalSeconds:0.0} s");
+                $"{Ranks(ranks)} wait{(ranks.Count() == 1 ? "s" : "")} in {ranks.Key.Operation} #{ranks.Key.Sequence} since {longest.TotalSeconds:0.0} s");
         });
         var text = string.Join("; ", [.. waits, .. behind.GroupBy(PlaceOf).Select(Describe)]);
         var key = string.Join(';', behind.Select(rank => FormattableString.Invariant($"{rank.Rank} {rank.Place} {rank.StoppedFor > TimeSpan.Zero}")));
@@ -73,7 +74,13 @@ internal static class HangAnalysis
         var state = ranks.All(rank => rank.StoppedFor > TimeSpan.Zero)
             ? $" {verb} stopped by a signal; kill -CONT {pids} lets {(isOne ? "it" : "them")} go on"
             : string.Create(CultureInfo.InvariantCulture, $" {(isOne ? "has" : "have")} done nothing for {ranks.Min(rank => rank.IdleFor).TotalSeconds:0.0} s (pid {pids})");
-        return RankList.Format(ranks.Select(rank => rank.Rank)) + place + state;
+        return Ranks(ranks) + place + state;
+    }
+
+    private static string Ranks(IEnumerable<RankProgress> ranks)
+    {
+        int[] sorted = [.. ranks.Select(rank => rank.Rank).Order()];
+        return (sorted.Length == 1 ? "rank " : "ranks ") + RankList.Format(sorted).Replace(",", ", ", StringComparison.Ordinal);
     }
 
     private static string PlaceOf(RankProgress rank) => rank.Page switch

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Distributed.Collectives;
 using Distributed.Launcher.Hangs;
+using Distributed.Launcher.Processes;
 using Distributed.Launcher.Reporting;
 
 namespace Distributed.Launcher.Jobs;
@@ -12,6 +13,8 @@ namespace Distributed.Launcher.Jobs;
 /// <param name="mailbox">Brings what happens to the agent's thread.</param>
 internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup group, Mailbox mailbox) : IDisposable
 {
+    private static readonly TimeSpan OrphanLimit = TimeSpan.FromSeconds(1);
+
     private Task<StoreServer>? _store;
     private string? _failure; // of the launcher itself
 
@@ -45,6 +48,7 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
         var startTime = Stopwatch.GetElapsedTime(0);
         using var hangs = started();
         var supervisor = group.Supervise(takesLong);
+        var orphans = OperatingSystem.IsWindows() ? [] : Orphans.KillAll(OrphanLimit);
         waitForOutput(group, supervisor);
 
         var failure = FailureAnalysis.Of(supervisor.Exits, supervisor.Collateral);
@@ -55,8 +59,9 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
             LauncherFailure = _failure,
             Failure = failure,
             Details = failure?.Others.Append(failure.RootCause).ToDictionary(exit => exit.Rank, DetailsOf) ?? [],
+            ErrorFile = failure is null ? null : plan.Logs.ErrorFileOf(failure.RootCause.LocalRank),
             Uptime = (supervisor.FirstFailureTime ?? startTime) - startTime,
-            LeftBehindCount = supervisor.Alive.Count,
+            LeftBehindCount = supervisor.Alive.Count + orphans.Count,
             Hang = hangs?.Current,
         };
     }

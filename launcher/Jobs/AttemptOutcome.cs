@@ -21,6 +21,9 @@ internal sealed record AttemptOutcome
     /// <summary>What the report says about the ranks that failed.</summary>
     public IReadOnlyDictionary<int, RankDetails> Details { get; init; } = new Dictionary<int, RankDetails>();
 
+    /// <summary>The error file of the rank that failed first, where it may have one.</summary>
+    public string? ErrorFile { get; init; }
+
     /// <summary>From the start of the last rank to the first failure.</summary>
     public TimeSpan Uptime { get; init; }
 

@@ -1,10 +1,13 @@
+using Distributed.Launcher.Output;
+
 namespace Distributed.Launcher.Jobs;
 
 /// <summary>What the ranks of this node are started with in one attempt.</summary>
 /// <param name="RestartCount">The number of the attempt, 0 for the first; the epoch of all that its ranks exchange.</param>
 /// <param name="Placement">Where the ranks stand.</param>
 /// <param name="Logs">Where their files go.</param>
-internal sealed record AttemptPlan(int RestartCount, RankPlacement Placement, AttemptLogs Logs)
+/// <param name="Output">Where what they write goes.</param>
+internal sealed record AttemptPlan(int RestartCount, RankPlacement Placement, AttemptLogs Logs, AttemptOutput Output)
 {
     /// <summary>
     /// What the ranks share, for programs that take an envelope. Its making is not waited for before the first rank is prepared:

@@ -34,7 +34,7 @@ internal sealed class LocalAgent : IDisposable
     private readonly RestartPolicy _restarts;
     private readonly Guardian? _guardian;
     private readonly DeathWatcher _deaths;
-    private readonly TerminationSignals _signals;
+    private readonly SignalHandlers _signals;
     private readonly RankStarter _starter;
     private Task<MasterPort> _port; // of the next attempt
     private Task<JobIdentity>? _identity; // of the next attempt, where the ranks take an envelope
@@ -54,10 +54,10 @@ internal sealed class LocalAgent : IDisposable
         _identity = options.Program.IsBundled ? Task.Run(JobIdentity.Create) : null;
         _guardian = StartGuardian();
         _deaths = DeathWatcher.Create();
-        _signals = new TerminationSignals(OnSignal);
-        _logs = new JobLogs(options.LogDirectory, options.RunId, _job);
+        _signals = new SignalHandlers(options.SignalsToHandle, OnSignal, Forward);
+        _logs = new JobLogs(options.Logs, options.RunId, _job);
         _restarts = new RestartPolicy(options.Restarts);
-        _starter = new RankStarter(options, console, _job, _guardian, _host);
+        _starter = new RankStarter(options, console, _job, _guardian);
     }
 
     private int WorldSize => _options.LocalWorldSize;
@@ -150,6 +150,11 @@ internal sealed class LocalAgent : IDisposable
             Note($"OMP_NUM_THREADS={threads} for each rank ({share}); set it to choose another number.");
         }
 
+        if (_logs.UnnamedFolder is { } folder)
+        {
+            Note($"logs are kept in {folder}.");
+        }
+
         var restartCount = 0;
         while (true)
         {
@@ -175,7 +180,9 @@ internal sealed class LocalAgent : IDisposable
         var storePath = _identity is not null && WorldSize > 1
             ? Path.Combine(_job.Path, string.Create(CultureInfo.InvariantCulture, $"s{restartCount}.sock")) : null;
         var placement = RankPlacement.OfOneNode(WorldSize, _options.MasterAddress, port.Number);
-        var plan = new AttemptPlan(restartCount, placement, _logs.Begin(restartCount, WorldSize))
+        var logs = _logs.Begin(restartCount, WorldSize);
+        using var output = new AttemptOutput(_options, _console, logs, placement, _host);
+        var plan = new AttemptPlan(restartCount, placement, logs, output)
         {
             Identity = _identity,
             StoreAddress = storePath is null ? null : $"unix:{storePath}",
@@ -186,7 +193,10 @@ internal sealed class LocalAgent : IDisposable
             attempt.StartStore(storePath);
         }
 
-        return attempt.Run(started: () => AfterStart(restartCount), TellLongTeardown, WaitForOutput);
+        return attempt.Run(
+            started: () => AfterStart(restartCount),
+            TellLongTeardown,
+            (group, supervisor) => WaitForOutput(group, supervisor, output));
     }
 
     private HangWatch? AfterStart(int restartCount)
@@ -273,14 +283,20 @@ internal sealed class LocalAgent : IDisposable
             _console.Say(FailureReport.Format(_options.Program.Title, _host, analysis, exit => outcome.Details[exit.Rank]));
         }
 
-        return analysis.RootCause.End.ShellCode;
+        var end = analysis.RootCause.End;
+        if (ParentErrorFile.CopyUp(outcome.ErrorFile, end.TorchCode, Environment.GetEnvironmentVariable(ParentErrorFile.Variable)) is { } problem)
+        {
+            Say(problem);
+        }
+
+        return end.ShellCode;
     }
 
     /// <summary>A bundled worker that refuses its input has said why; that needs no report, and a restart mends nothing.</summary>
     private bool IsRefusalOfInput(FailureAnalysis analysis)
         => _options.Program.IsBundled && analysis.RootCause.End.ExitCode == ExitCodes.BadInput;
 
-    private void WaitForOutput(WorkerGroup group, Supervisor supervisor)
+    private void WaitForOutput(WorkerGroup group, Supervisor supervisor, AttemptOutput output)
     {
         // From here on a signal ends the launcher where it stands: nothing runs any more, and what keeps it is a console that takes nothing.
         Interlocked.CompareExchange(ref _state, Concluding, Running);
@@ -291,6 +307,7 @@ internal sealed class LocalAgent : IDisposable
                 worker.WaitForOutput();
             }
 
+            output.Flush();
             _notes.Wait(NotesWait);
         }
 
@@ -321,6 +338,16 @@ internal sealed class LocalAgent : IDisposable
             _group?.OnSignal(signal);
         });
     }
+
+    /// <summary>Passes a signal on that is meant for the ranks. Ctrl-Z stops the launcher after them, if there is a shell to wake it again.</summary>
+    private void Forward(int signal) => _mailbox.Post(() =>
+    {
+        _group?.Forward(signal);
+        if (!OperatingSystem.IsWindows() && signal == Signals.TerminalStop && StandardInput.HasTerminal)
+        {
+            _ = Libc.Kill(Environment.ProcessId, Signals.Stop);
+        }
+    });
 
     private void TellLongTeardown(IReadOnlyCollection<int> alive)
     {

@@ -16,6 +16,9 @@ internal sealed record RankExit(
     /// <summary>Its index on this node.</summary>
     public int LocalRank { get; init; } = Rank;
 
+    /// <summary>What in its last words says that it lost a peer; <see langword="null"/> where nothing does.</summary>
+    public string? LostPeer { get; init; }
+
     /// <summary>Whether it failed because another rank did: it says so, or exits with the code that says so.</summary>
-    public bool IsVictim => Error?.VictimOfRank is not null || End.ExitCode == ExitCodes.GroupFailed;
+    public bool IsVictim => Error?.VictimOfRank is not null || End.ExitCode == ExitCodes.GroupFailed || LostPeer is not null;
 }

@@ -11,7 +11,6 @@ internal sealed class RankStarter
     private readonly ConsoleOutput _console;
     private readonly JobDirectory _job;
     private readonly Guardian? _guardian;
-    private readonly string _host;
     private readonly WorkerEnvironment _environment = new(Environment.GetEnvironmentVariables());
     private readonly UserInput _userInput = new();
 
@@ -19,14 +18,12 @@ internal sealed class RankStarter
     /// <param name="console">Where the programs write.</param>
     /// <param name="job">The job's directory.</param>
     /// <param name="guardian">Kills the programs if the launcher is killed, where there is one.</param>
-    /// <param name="host">The name of this machine.</param>
-    public RankStarter(LaunchOptions options, ConsoleOutput console, JobDirectory job, Guardian? guardian, string host)
+    public RankStarter(LaunchOptions options, ConsoleOutput console, JobDirectory job, Guardian? guardian)
     {
         _options = options;
         _console = console;
         _job = job;
         _guardian = guardian;
-        _host = host;
     }
 
     /// <inheritdoc cref="WorkerEnvironment.ShareCores"/>
@@ -38,8 +35,10 @@ internal sealed class RankStarter
     public Worker StartPreflight(int worldSize)
     {
         var command = Command(0, _environment.OfPreflight(worldSize, _job.Path), ChildInput.Empty);
-        var output = new WorkerOutput(ConsoleTarget.Out, OutPrefix: null, ErrorPrefix: null);
-        return new Worker(0, 0, command, _guardian, _console, output, envelope: null);
+        return new Worker(0, 0, command, _guardian, _console, PassOn, envelope: null);
+
+        static (StreamRoute Out, StreamRoute Error) PassOn(TailBuffer tail)
+            => (new StreamRoute { Console = ConsoleTarget.Out }, new StreamRoute { Console = ConsoleTarget.Error, Tail = tail });
     }
 
     /// <summary>Starts one rank.</summary>
@@ -61,13 +60,18 @@ internal sealed class RankStarter
             HasEnvelope = isBundled,
         };
         var rank = environment.Rank;
+        var variables = _environment.Of(_options.VirtualLocalRank ? environment with { LocalRank = 0 } : environment);
+        if (_options.VirtualLocalRank)
+        {
+            variables[Gpus.VisibleDevices] = Gpus.DeviceOf(localRank, variables.GetValueOrDefault(Gpus.VisibleDevices));
+        }
+
         var takesInput = isBundled && rank == 0;
         var envelope = isBundled
             ? plan.Identity!.Result.ToEnvelope(plan.RestartCount, rank, userInputIsTerminal: takesInput && StandardInput.IsTerminal)
             : null;
-        var command = Command(localRank, _environment.Of(environment), isBundled ? ChildInput.Pipe : ChildInput.Inherited);
-        var output = OutputOf(localRank, rank, environment.WorldSize);
-        var worker = new Worker(rank, localRank, command, _guardian, _console, output, envelope);
+        var command = Command(localRank, variables, isBundled ? ChildInput.Pipe : ChildInput.Inherited);
+        var worker = new Worker(rank, localRank, command, _guardian, _console, tail => plan.Output.RoutesOf(localRank, tail), envelope);
         worker.ConnectInput(takesInput ? _userInput : null);
         return worker;
     }
@@ -81,18 +85,5 @@ internal sealed class RankStarter
         }
 
         return new ChildCommand(_options.Program.Path, _options.Program.ArgumentsOf(localRank), variables, input);
-    }
-
-    private WorkerOutput OutputOf(int localRank, int rank, int worldSize)
-    {
-        var template = _options.PrefixTemplate ?? (worldSize > 1 ? LinePrefix.DefaultTemplate : "");
-        var prefix = LinePrefix.Format(template, _options.Role, localRank, rank, _host);
-        if (_options.Program.IsBundled)
-        {
-            // Rank 0's stdout carries the results and nothing else; all that is said goes to stderr.
-            return rank == 0 ? new(ConsoleTarget.Out, OutPrefix: null, prefix) : new(ConsoleTarget.Error, prefix, prefix);
-        }
-
-        return worldSize == 1 && prefix.Length == 0 ? new(ConsoleTarget.Out, null, null) : new(ConsoleTarget.Out, prefix, prefix);
     }
 }

@@ -4,12 +4,6 @@ using Distributed.Launcher.Processes;
 
 namespace Distributed.Launcher.Jobs;
 
-/// <summary>Where the output of a worker goes.</summary>
-/// <param name="OutTarget">Which of the launcher's streams takes its stdout; its stderr goes to stderr.</param>
-/// <param name="OutPrefix">Before each line of its stdout; <see langword="null"/> to pass the bytes on as they come.</param>
-/// <param name="ErrorPrefix">Before each line of its stderr; <see langword="null"/> to pass the bytes on as they come.</param>
-internal sealed record WorkerOutput(ConsoleTarget OutTarget, byte[]? OutPrefix, byte[]? ErrorPrefix);
-
 /// <summary>One running program of the job, with what ties it to the launcher.</summary>
 internal sealed class Worker : IDisposable
 {
@@ -25,19 +19,26 @@ internal sealed class Worker : IDisposable
     /// <param name="localRank">Its index on this node.</param>
     /// <param name="command">The program.</param>
     /// <param name="guardian">Kills it if the launcher is killed.</param>
-    /// <param name="console">Where it writes.</param>
-    /// <param name="output">How.</param>
+    /// <param name="console">The launcher's own streams.</param>
+    /// <param name="routes">Where its streams go, given the buffer for the last lines of its stderr.</param>
     /// <param name="envelope">What it is told in private, if it is.</param>
     /// <exception cref="StartException">It cannot be started.</exception>
     public Worker(
-        int rank, int localRank, ChildCommand command, Guardian? guardian, ConsoleOutput console, WorkerOutput output, JobEnvelope? envelope)
+        int rank,
+        int localRank,
+        ChildCommand command,
+        Guardian? guardian,
+        ConsoleOutput console,
+        Func<TailBuffer, (StreamRoute Out, StreamRoute Error)> routes,
+        JobEnvelope? envelope)
     {
         Rank = rank;
         LocalRank = localRank;
         Process = ChildProcess.Start(command, guardian);
         _link = envelope is null ? null : new WorkerLink(Process.Input!, envelope);
-        _out = OutputForwarder.Start(Process.Output, console, output.OutTarget, output.OutPrefix, tail: null);
-        _error = OutputForwarder.Start(Process.Error, console, ConsoleTarget.Error, output.ErrorPrefix, Tail);
+        var (output, error) = routes(Tail);
+        _out = OutputForwarder.Start(Process.Output, console, output);
+        _error = OutputForwarder.Start(Process.Error, console, error);
     }
 
     public int Rank { get; }
@@ -65,6 +66,9 @@ internal sealed class Worker : IDisposable
             input.Connect(_link);
         }
     }
+
+    /// <summary>Waits a moment for what a rank that has ended wrote to stderr last, so that <see cref="Tail"/> has it.</summary>
+    public void WaitForLastWords(TimeSpan limit) => _error.TryWaitForEnd(limit);
 
     /// <summary>Waits until all that it has written is on the console.</summary>
     public void WaitForOutput()

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Distributed.Collectives.Launching;
 using Distributed.Launcher.Processes;
+using Distributed.Launcher.Reporting;
 
 namespace Distributed.Launcher.Jobs;
 
@@ -11,6 +12,7 @@ namespace Distributed.Launcher.Jobs;
 /// <param name="logs">Where the programs say why they failed.</param>
 internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, SupervisorLimits limits, AttemptLogs? logs) : IDisposable
 {
+    private static readonly TimeSpan LastWords = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan LongTeardown = TimeSpan.FromSeconds(2);
 
     private readonly List<Worker> _workers = []; // by local rank
@@ -76,6 +78,15 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
     /// <summary>The launcher got a signal that asks it to end.</summary>
     public void OnSignal(int signal) => _supervisor?.OnSignal(signal, Now);
 
+    /// <summary>A signal that is meant for the ranks.</summary>
+    public void Forward(int signal)
+    {
+        foreach (var rank in _supervisor?.Alive ?? [])
+        {
+            this[rank].Process.Signal(signal);
+        }
+    }
+
     /// <summary>The ranks are to end for a reason that is none of them and no signal.</summary>
     public void Stop() => _supervisor?.OnStop(Now);
 
@@ -91,7 +102,23 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
     {
         string? problem = null;
         var error = !end.IsSuccess && logs?.ErrorFileOf(worker.LocalRank) is { } path ? ErrorFile.TryRead(path, out problem) : null;
-        var exit = new RankExit(worker.Rank, worker.Process.Id, end, time, error, problem) { LocalRank = worker.LocalRank };
+        var exit = new RankExit(worker.Rank, worker.Process.Id, end, time, error, problem)
+        {
+            LocalRank = worker.LocalRank,
+            LostPeer = LostPeer(worker, end, error),
+        };
         _supervisor?.OnExit(exit, Now); // One that was left behind may end while a later attempt runs.
+    }
+
+    /// <summary>What a rank that chose its end (an exit code, or abort) says of a peer that it lost.</summary>
+    private static string? LostPeer(Worker worker, ChildEnd end, ErrorRecord? error)
+    {
+        if (end.IsSuccess || (end.Signal != 0 && end.Signal != Signals.Abort))
+        {
+            return null;
+        }
+
+        worker.WaitForLastWords(LastWords);
+        return PeerLoss.Find(error is null ? worker.Tail.Lines() : [error.Message]);
     }
 }

@@ -54,6 +54,13 @@ internal sealed class ConsoleOutput
             ? new(Console.OpenStandardOutput(), Console.OpenStandardError(), !Console.IsOutputRedirected && !Console.IsErrorRedirected)
             : new(DescriptorStream.Standard(1), DescriptorStream.Standard(2), TerminalName(1) is { } name && name == TerminalName(2));
 
+    /// <summary>Whether a stream is shown on a screen whose user has not asked for no colours (no-color.org).</summary>
+    public static bool TakesColor(ConsoleTarget target)
+        => Environment.GetEnvironmentVariable("NO_COLOR") is null or ""
+            && (OperatingSystem.IsWindows()
+                ? !(target == ConsoleTarget.Out ? Console.IsOutputRedirected : Console.IsErrorRedirected)
+                : Libc.IsTerminal(target == ConsoleTarget.Out ? 1 : 2) == 1);
+
     /// <summary>Writes bytes as they are, at once.</summary>
     /// <exception cref="IOException">The stream does not take them.</exception>
     public void WriteText(ConsoleTarget target, ReadOnlySpan<byte> text)

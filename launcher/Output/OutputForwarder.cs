@@ -3,7 +3,7 @@ using System.Diagnostics;
 
 namespace Distributed.Launcher.Output;
 
-/// <summary>Carries one stream of one rank to the console, on a thread of its own.</summary>
+/// <summary>Carries one stream of one rank to where it goes, on a thread of its own.</summary>
 internal sealed class OutputForwarder
 {
     private const int ReadByteCount = 32 * 1024;
@@ -12,22 +12,25 @@ internal sealed class OutputForwarder
 
     private readonly Stream _source;
     private readonly ConsoleOutput _console;
-    private readonly ConsoleTarget _target;
-    private readonly LineAssembler? _lines;
-    private readonly TailBuffer? _tail;
+    private readonly StreamRoute _route;
+    private readonly LineAssembler? _lines; // for the console
+    private readonly LineAssembler? _copyLines; // for the file that ranks share
     private readonly ArrayBufferWriter<byte> _complete = new();
     private readonly Thread _thread;
     private long _readingSince;
     private bool _isBroken;
     private volatile bool _hasCarried;
 
-    private OutputForwarder(Stream source, ConsoleOutput console, ConsoleTarget target, LineAssembler? lines, TailBuffer? tail)
+    private OutputForwarder(Stream source, ConsoleOutput console, StreamRoute route)
     {
         _source = source;
         _console = console;
-        _target = target;
-        _lines = lines;
-        _tail = tail;
+        _route = route;
+        _lines = route.Console is null ? null
+            : route.Folded is not null ? new LineAssembler([])
+            : route.Prefix is { } prefix ? new LineAssembler(prefix)
+            : null;
+        _copyLines = route.Copies is null ? null : new LineAssembler(route.CopyPrefix);
         _thread = new Thread(Run, StackByteCount) { IsBackground = true, Name = "output" };
     }
 
@@ -37,12 +40,10 @@ internal sealed class OutputForwarder
     /// <summary>Starts to carry.</summary>
     /// <param name="source">The rank's end; owned from now on.</param>
     /// <param name="console">The launcher's end.</param>
-    /// <param name="target">Which of its streams.</param>
-    /// <param name="prefix">Goes before each line, empty for none; <see langword="null"/> to pass the bytes on as they come.</param>
-    /// <param name="tail">Keeps the last lines, where they are wanted.</param>
-    public static OutputForwarder Start(Stream source, ConsoleOutput console, ConsoleTarget target, byte[]? prefix, TailBuffer? tail)
+    /// <param name="route">Where it goes.</param>
+    public static OutputForwarder Start(Stream source, ConsoleOutput console, StreamRoute route)
     {
-        var forwarder = new OutputForwarder(source, console, target, prefix is null ? null : new LineAssembler(prefix), tail);
+        var forwarder = new OutputForwarder(source, console, route);
         forwarder._thread.Start();
         return forwarder;
     }
@@ -62,33 +63,49 @@ internal sealed class OutputForwarder
         }
     }
 
+    /// <summary>Waits until the stream has ended, but no longer than <paramref name="limit"/>.</summary>
+    public void TryWaitForEnd(TimeSpan limit) => _thread.Join(limit);
+
     private void Run()
     {
         var buffer = new byte[ReadByteCount];
         while (Read(buffer) is > 0 and var count)
         {
             _hasCarried = true;
-            var piece = buffer.AsSpan(0, count);
-            _tail?.Append(piece);
-            if (_lines is null)
-            {
-                Write(piece);
-            }
-            else
-            {
-                _lines.Append(piece, _complete);
-                Write();
-            }
-
-            if (_isBroken && _target == ConsoleTarget.Out)
+            Carry(buffer.AsSpan(0, count));
+            if (_isBroken && _route is { Console: ConsoleTarget.Out, File: null, Copies: null })
             {
                 break;
             }
         }
 
         _lines?.End(_complete);
-        Write();
+        ShowLines();
+        _copyLines?.End(_complete);
+        CopyLines();
+        _route.File?.Dispose();
         _source.Dispose();
+    }
+
+    private void Carry(ReadOnlySpan<byte> piece)
+    {
+        _route.Tail?.Append(piece);
+        _route.File?.Write(piece);
+        if (_copyLines is not null)
+        {
+            _copyLines.Append(piece, _complete);
+            CopyLines();
+        }
+
+        if (_lines is not null)
+        {
+            _lines.Append(piece, _complete);
+            ShowLines();
+        }
+        else if (_route.Console is { } target)
+        {
+            Show(target, piece);
+        }
     }
 
     private int Read(byte[] buffer)
@@ -108,20 +125,47 @@ internal sealed class OutputForwarder
         }
     }
 
-    private void Write()
+    private void ShowLines()
     {
-        if (_complete.WrittenCount > 0)
+        if (_route is { Console: { } target, Folded: { } folded })
         {
-            Write(_complete.WrittenSpan);
-            _complete.ResetWrittenCount();
+            for (var lines = _complete.WrittenSpan; TakeLine(ref lines, out var line);)
+            {
+                folded.Folder.Add(target, folded.LocalRank, line[..^1]);
+            }
         }
+        else if (_complete.WrittenCount > 0)
+        {
+            Show(_route.Console!.Value, _complete.WrittenSpan);
+        }
+
+        _complete.ResetWrittenCount();
+    }
+
+    private void CopyLines()
+    {
+        for (var lines = _complete.WrittenSpan; TakeLine(ref lines, out var line);)
+        {
+            _route.Copies!.Offer(line, _route.CopyPrefix.Length);
+        }
+
+        _complete.ResetWrittenCount();
+    }
+
+    /// <summary>Takes the next line, with its line feed.</summary>
+    private static bool TakeLine(ref ReadOnlySpan<byte> lines, out ReadOnlySpan<byte> line)
+    {
+        var end = lines.IndexOf((byte)'\n') + 1;
+        line = lines[..end];
+        lines = lines[end..];
+        return end > 0;
     }
 
     /// <summary>
-    /// Writes, as long as the console takes it. When stdout is closed or full the rank is to find its own stdout closed, as it would
-    /// without a launcher; stderr, which carries no results, is read on for the report.
+    /// Shows bytes, as long as the console takes them. When stdout is closed or full the rank is to find its own stdout closed, as it would
+    /// without a launcher, unless a file takes it too; stderr, which carries no results, is read on for the report.
     /// </summary>
-    private void Write(ReadOnlySpan<byte> bytes)
+    private void Show(ConsoleTarget target, ReadOnlySpan<byte> bytes)
     {
         if (_isBroken)
         {
@@ -132,17 +176,17 @@ internal sealed class OutputForwarder
         {
             if (_lines is null)
             {
-                _console.WriteText(_target, bytes);
+                _console.WriteText(target, bytes);
             }
             else
             {
-                _console.WriteLines(_target, bytes);
+                _console.WriteLines(target, bytes);
             }
         }
         catch (IOException exception)
         {
             _isBroken = true;
-            _console.TellBroken(_target, exception);
+            _console.TellBroken(target, exception);
         }
     }
 }

@@ -63,7 +63,8 @@ internal sealed class Guardian : IDisposable
         using (read)
         {
             string[] arguments = ["sh", "-c", Script, "distrun-guardian", directory];
-            var id = PosixSpawn.Start("/bin/sh", arguments, ["PATH=/usr/bin:/bin"], read, output: null, error: null, ownSession: true);
+            var id = Orphans.Start(
+                () => PosixSpawn.Start("/bin/sh", arguments, ["PATH=/usr/bin:/bin"], read, output: null, error: null, ownSession: true));
             return new Guardian(id, write);
         }
     }

@@ -44,14 +44,14 @@ internal sealed class PosixChildProcess : ChildProcess
         using (error.Write)
         {
             using var inherited = new SafeFileHandle(0, ownsHandle: false);
-            var id = PosixSpawn.Start(
+            var id = Orphans.Start(() => PosixSpawn.Start(
                 command.Path,
                 [command.Path, .. command.Arguments],
                 Format(command.Environment),
                 command.Input == ChildInput.Inherited ? inherited : input.Read,
                 output.Write,
                 error.Write,
-                ownSession: false);
+                ownSession: false));
             guardian?.Watch(id);
             return new PosixChildProcess(
                 id,
@@ -92,6 +92,7 @@ internal sealed class PosixChildProcess : ChildProcess
             }
 
             _collected = true;
+            Orphans.Forget(Id);
             return Decode(status);
         }
     }

@@ -8,6 +8,7 @@ internal static class Signals
     public const int Hangup = 1;
     public const int Interrupt = 2;
     public const int Quit = 3;
+    public const int Abort = 6;
     public const int Kill = 9;
     public const int Terminate = 15;
 
@@ -29,19 +30,44 @@ internal static class Signals
         "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGINFO", "SIGUSR1", "SIGUSR2",
     ];
 
+    /// <summary>Those that ask a program to end: what torchrun handles.</summary>
+    public static readonly IReadOnlyList<int> Terminating = [Terminate, Interrupt, Hangup, Quit];
+
+    /// <summary>Those that are meant for the programs: see <see cref="SignalHandlers"/>.</summary>
+    public static readonly IReadOnlyList<int> Forwarded = OperatingSystem.IsWindows()
+        ? [] : [NumberOf("USR1")!.Value, NumberOf("USR2")!.Value, NumberOf("WINCH")!.Value, TerminalStop, Continue];
+
+    /// <summary>SIGTSTP: Ctrl-Z.</summary>
+    public static int TerminalStop => OperatingSystem.IsMacOS() ? 18 : 20;
+
     /// <summary>SIGCONT: wakes a stopped process so that it can act on the signal before it.</summary>
     public static int Continue => OperatingSystem.IsMacOS() ? 19 : 18;
+
+    /// <summary>SIGSTOP.</summary>
+    public static int Stop => OperatingSystem.IsMacOS() ? 17 : 19;
 
     /// <summary>Whether SIGHUP was ignored when the launcher started, which is what nohup asks for.</summary>
     public static bool HangupIsIgnored { get; private set; }
 
-    private static int Stop => OperatingSystem.IsMacOS() ? 17 : 19; // SIGSTOP
 
     private static int TerminalInput => 21; // SIGTTIN
 
     private static int TerminalOutput => 22; // SIGTTOU
 
     private static int ChildEnded => OperatingSystem.IsMacOS() ? 20 : 17; // SIGCHLD
+
+    /// <summary>The number of a signal of this system, with or without SIG before its name; <see langword="null"/> where there is none.</summary>
+    public static int? NumberOf(string name)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            return name switch { "SIGINT" => Interrupt, "SIGTERM" => Terminate, "SIGHUP" => Hangup, "SIGQUIT" => Quit, _ => null };
+        }
+
+        var names = OperatingSystem.IsMacOS() ? MacNames : LinuxNames;
+        var number = Array.IndexOf(names, name.StartsWith("SIG", StringComparison.Ordinal) ? name : "SIG" + name);
+        return number > 0 ? number : null;
+    }
 
     /// <summary>The name of a signal, or torchrun's <c>&lt;N/A&gt;</c>.</summary>
     public static string Name(int signal)

@@ -15,8 +15,8 @@ internal sealed record RankDetails(string ErrorFile, IReadOnlyList<string> LastL
 /// root cause last, because it is read in the tail of a log.
 /// </summary>
 /// <remarks>
-/// Three things are added to that form, each where torch's readers pass over it: the rank that a victim lost, the ranks that the launcher
-/// stopped (which torchrun lists as failures), and the root cause's last lines of stderr.
+/// Three things are added to that form, each where torch's readers pass over it: a verdict (culprit, or victim and whose), the ranks that the
+/// launcher stopped (which torchrun lists as failures), and the root cause's last lines of stderr.
 /// </remarks>
 internal static class FailureReport
 {
@@ -34,7 +34,7 @@ internal static class FailureReport
         // The number in brackets is the place among the failures, in rank order, as in torch's failure map.
         RankExit[] failures = [.. analysis.Others.Append(analysis.RootCause).OrderBy(failure => failure.Rank)];
         var blocks = failures.ToDictionary(
-            failure => failure, failure => FormatFailure(Array.IndexOf(failures, failure), failure, host, detailsOf(failure)));
+            failure => failure, failure => $"{FormatFailure(Array.IndexOf(failures, failure), failure, host, detailsOf(failure))}\n  verdict   : {Verdict(failure, analysis)}");
         var heading = $"{title} FAILED";
         var width = Math.Min(MaxWidth, blocks.Values.SelectMany(block => block.Split('\n')).Append(heading).Max(line => line.Length));
         var border = new string('=', width);
@@ -54,7 +54,7 @@ internal static class FailureReport
 
         if (analysis.Collateral.Count > 0)
         {
-            report.Append(section).Append("\nStopped by distrun:\n");
+            report.Append(section).Append("\nStopped by distrun (collateral):\n");
             foreach (var exit in analysis.Collateral)
             {
                 report.Append(CultureInfo.InvariantCulture, $"  rank {exit.Rank} (pid: {exit.ProcessId}), exitcode {exit.End.TorchCode}\n");
@@ -78,7 +78,7 @@ internal static class FailureReport
     private static string FormatFailure(int index, RankExit failure, string host, RankDetails details)
     {
         var time = (failure.Error?.Time ?? failure.Time).ToLocalTime();
-        var block = string.Create(
+        return string.Create(
             CultureInfo.InvariantCulture,
             $"""
             [{index}]:
@@ -89,8 +89,14 @@ internal static class FailureReport
               error_file: {details.ErrorFile}
               traceback : {Traceback(failure).ReplaceLineEndings("\n").Replace("\n", "\n  ", StringComparison.Ordinal)}
             """).ReplaceLineEndings("\n");
-        return failure.Error?.VictimOfRank is { } rank ? $"{block}\n  victim of : rank {rank}" : block;
     }
+
+    private static string Verdict(RankExit failure, FailureAnalysis analysis)
+        => failure == analysis.RootCause ? "culprit"
+            : failure.Error?.VictimOfRank is { } rank ? string.Create(CultureInfo.InvariantCulture, $"victim of rank {rank}")
+            : failure.LostPeer is { } phrase ? $"victim ({phrase})"
+            : failure.IsVictim ? "victim"
+            : "failed after the culprit";
 
     private static string Traceback(RankExit failure)
     {

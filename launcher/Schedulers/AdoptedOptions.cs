@@ -27,8 +27,9 @@ internal sealed class AdoptedOptions
     {
         string? Said(LauncherOption option) => given(option) ?? (environment(option.Variable) is { Length: > 0 } value ? value : null);
 
-        // A program of a distrun's that starts another one has the outer job's variables, and is no part of it. One node is asked for by name.
-        if (environment("DISTRUN_RUNTIME_DIR") is { Length: > 0 } || given(LauncherOption.Standalone) is not null
+        // A program of a distrun's that starts another one has the outer job's variables, and is no part of it; nor is a job file. One node is
+        // asked for by name.
+        if (environment("DISTRUN_RUNTIME_DIR") is { Length: > 0 } || given(LauncherOption.Emit) is not null || given(LauncherOption.Standalone) is not null
             || environment(LauncherOption.Standalone.Variable) is { Length: > 0 } || Said(LauncherOption.Nnodes) == "1")
         {
             return new AdoptedOptions(null);

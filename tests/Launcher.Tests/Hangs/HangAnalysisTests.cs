@@ -99,12 +99,6 @@ public sealed class HangAnalysisTests
         Assert.NotEqual(first.Text, later.Text);
     }
 
-    [Theory]
-    [InlineData("rank 4", 4)]
-    [InlineData("ranks 0, 1", 1, 0)]
-    [InlineData("ranks 0-2, 4, 5, 7-9", 0, 1, 2, 4, 5, 7, 8, 9)]
-    public void RankList_Format_IsShort(string expected, params int[] ranks) => Assert.Equal(expected, RankList.Format(ranks));
-
     private static RankProgress Waits(int rank, long sequence, double seconds, double idle = 0)
         => At(rank, ProgressPhase.InOperation, sequence, seconds, idle);
 

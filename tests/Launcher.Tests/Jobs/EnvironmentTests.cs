@@ -65,6 +65,29 @@ public sealed class EnvironmentTests : IDisposable
         Assert.Equal("", result.Error);
     }
 
+    // Line 33.
+    [UnixFact]
+    public async Task VirtualLocalRank_GivesEachRankADeviceAndTheLocalRankZero()
+    {
+        const string Program = "echo $RANK $LOCAL_RANK $CUDA_VISIBLE_DEVICES";
+        _distrun.Environment["CUDA_VISIBLE_DEVICES"] = "4, 6,5";
+        var result = await _distrun.Run("--virtual-local-rank", "--nproc-per-node", "2", "sh", "-c", Program);
+        Assert.Equal(["[rank0]: 0 0 4", "[rank1]: 1 0 6"], result.OutputLines.Order());
+        _distrun.Environment["CUDA_VISIBLE_DEVICES"] = null;
+        result = await _distrun.Run("--virtual-local-rank", "--nproc-per-node", "2", "sh", "-c", Program);
+        Assert.Equal(["[rank0]: 0 0 0", "[rank1]: 1 0 1"], result.OutputLines.Order());
+    }
+
+    // Line 36.
+    [UnixFact]
+    public async Task TimerFile_OfTheUser_IsPassedOn()
+    {
+        _distrun.Environment["TORCHELASTIC_TIMER_FILE"] = "/tmp/timer";
+        Assert.Equal("/tmp/timer\n", (await _distrun.Run("sh", "-c", "echo $TORCHELASTIC_TIMER_FILE")).Output);
+        _distrun.Environment["TORCHELASTIC_TIMER_FILE"] = null;
+        Assert.Equal("none\n", (await _distrun.Run("sh", "-c", "echo ${TORCHELASTIC_TIMER_FILE-none}")).Output);
+    }
+
     [UnixFact]
     public async Task Rank_Alone_KeepsAllCores()
     {
@@ -120,6 +143,10 @@ public sealed class EnvironmentTests : IDisposable
         File.WriteAllText(_distrun.Files["script.py"], "import os, sys\nprint(os.environ['RANK'], sys.argv[1:], sys.stdout.write_through)\n");
         Assert.Equal("0 ['--help', 'b'] True\n", (await _distrun.Run("script.py", "--help", "b")).Output);
         Assert.Equal("0 ['c'] True\n", (await _distrun.Run("-m", "script", "c")).Output);
+
+        // --run-path: a script, whatever its name ends with.
+        File.Copy(_distrun.Files["script.py"], _distrun.Files["script"]);
+        Assert.Equal("0 ['d'] True\n", (await _distrun.Run("--run-path", "script", "d")).Output);
 
         // With --no-python the file is executed itself, here by the interpreter that it names.
         _distrun.Files.Script("shell.py", "echo executed $1");

@@ -40,7 +40,7 @@ public sealed class ExitTests : IDisposable
         Assert.Contains("  rank      : 1 (local_rank: 1)\n", result.Error, StringComparison.Ordinal);
         Assert.Contains(expected, result.Error, StringComparison.Ordinal);
         Assert.Contains("  <NO_OTHER_FAILURES>\n", result.Error, StringComparison.Ordinal);
-        Assert.Matches(@"Stopped by distrun:\n  rank 0 \(pid: \d+\), exitcode -15\n  rank 2 \(pid: \d+\), exitcode -15\n", result.Error);
+        Assert.Matches(@"Stopped by distrun \(collateral\):\n  rank 0 \(pid: \d+\), exitcode -15\n  rank 2 \(pid: \d+\), exitcode -15\n", result.Error);
         await _distrun.AssertNothingIsLeft();
     }
 
@@ -64,7 +64,7 @@ public sealed class ExitTests : IDisposable
             "[ $RANK = 0 ] && { sleep 0.3; exit 4; }; trap 'sleep 0.3; echo saved; exit 0' TERM; while :; do sleep 0.05; done");
         Assert.Equal(4, result.ExitCode);
         Assert.Equal(["[rank1]: saved"], result.OutputLines);
-        Assert.Matches(@"Stopped by distrun:\n  rank 1 \(pid: \d+\), exitcode 0\n", result.Error);
+        Assert.Matches(@"Stopped by distrun \(collateral\):\n  rank 1 \(pid: \d+\), exitcode 0\n", result.Error);
     }
 
     [UnixTheory]
@@ -81,12 +81,50 @@ public sealed class ExitTests : IDisposable
     }
 
     [UnixFact]
-    public async Task Rank_LeavesItsOutputToAProcessOutsideTheJob_JobEndsAllTheSame()
+    public async Task Rank_LeavesAProcessOutsideItsGroup_ItGoesTooAndHoldsNothingUp()
     {
-        // setsid takes the grandchild out of the group; it keeps stdout open for as long as it lives.
-        var result = await _distrun.Run("sh", "-c", "setsid sleep 20 & echo $!");
+        // setsid takes the grandchild out of the group, and env -i takes the job's mark; it keeps stdout open for as long as it lives.
+        var start = TimeProvider.System.GetTimestamp();
+        var result = await _distrun.Run("sh", "-c", "env -i setsid sh -c 'sleep 300 & echo $!; exec sleep 300' & sleep 0.3");
         Assert.Equal(0, result.ExitCode);
-        Assert.Single(_distrun.Processes());
+        Assert.False(Posix.IsAlive(int.Parse(result.Output, CultureInfo.InvariantCulture)));
+        Assert.InRange(TimeProvider.System.GetElapsedTime(start).TotalSeconds, 0.3, 15);
+        await _distrun.AssertNothingIsLeft();
+    }
+
+    [LinuxFact]
+    public async Task Rank_LeavesManyProcessesThatEnd_NoneOfThemStaysAsAZombie()
+    {
+        var result = await _distrun.Run(
+            "sh", "-c", "for i in $(seq 20); do (sleep 0.1 &) ; done; sleep 0.6; grep -s '^State:.Z' /proc/[0-9]*/status | cut -d/ -f3 | while read id; do grep -s \"^PPid:.$PPID$\" /proc/$id/status; done | wc -l");
+        Assert.Equal((0, "0\n"), (result.ExitCode, result.Output));
+    }
+
+    /// <summary>A victim that says so only in its last words, and is faster than the kernel's word of the death that it saw.</summary>
+    [UnixFact]
+    public async Task Rank_LostItsPeer_TheRankThatDiesAMomentLaterIsTheRootCause()
+    {
+        var result = await _distrun.Run(
+            "--nproc-per-node", "3", "sh", "-c",
+            "case $RANK in 0) echo 'RuntimeError: Connection reset by peer' >&2; exit 1;; 2) sleep 0.1; kill -KILL $$;; *) sleep 300;; esac");
+        Assert.Equal(137, result.ExitCode);
+        Assert.Matches(@"Failures:\n\[0\]:\n(.*\n)*  rank      : 0 (.*\n)*  verdict   : victim \(connection reset by peer\)\n", result.Error);
+        Assert.Matches(@"Root Cause \(first observed failure\):\n\[1\]:\n(.*\n)*  rank      : 2 (.*\n)*  verdict   : culprit\n", result.Error);
+    }
+
+    // Lines 92 and 93.
+    [UnixFact]
+    public async Task Launcher_HasAnErrorFileOfItsOwn_RootCausesIsCopiedUpWithItsExitCode()
+    {
+        _distrun.Environment["TORCHELASTIC_ERROR_FILE"] = _distrun.Files["parent.json"];
+        await _distrun.Run("sh", "-c", "exit 3");
+        Assert.False(File.Exists(_distrun.Files["parent.json"]));
+
+        var result = await _distrun.Run(
+            "--nproc-per-node", "2", "sh", "-c",
+            """[ $RANK = 0 ] && exec sleep 300; echo '{"message":{"message":"ValueError: x","extraInfo":{"timestamp":"10"}}}' >$TORCHELASTIC_ERROR_FILE; exit 3""");
+        Assert.Equal(3, result.ExitCode);
+        Assert.Equal("""{"message":{"message":"ValueError: x","extraInfo":{"timestamp":"10"},"errorCode":3}}""", File.ReadAllText(_distrun.Files["parent.json"]));
     }
 
     [UnixFact]
@@ -108,7 +146,7 @@ public sealed class ExitTests : IDisposable
             """printf '%s' '{"message":{"message":"ValueError: x","extraInfo":{"py_callstack":"Traceback:\n  line 1\nValueError: x","timestamp":"10"}}}' >$TORCHELASTIC_ERROR_FILE; exit 1""");
         Assert.Equal(1, result.ExitCode);
         Assert.Contains("  traceback : Traceback:\n    line 1\n  ValueError: x\n", result.Error, StringComparison.Ordinal);
-        var file = Assert.Single(Directory.GetFiles(_distrun.Files["logs"], "*", SearchOption.AllDirectories));
+        var file = Assert.Single(Directory.GetFiles(_distrun.Files["logs"], "*.json", SearchOption.AllDirectories));
         Assert.Matches(@"/logs/new/run_7_[0-9a-f]{8}/attempt_0/0/error\.json$", file);
         Assert.Contains($"  error_file: {file}\n", result.Error, StringComparison.Ordinal);
     }
@@ -144,7 +182,7 @@ public sealed class ExitTests : IDisposable
             esac
             """);
         Assert.Equal(139, result.ExitCode);
-        Assert.Matches(@"Failures:\n\[0\]:\n(.*\n)*  rank      : 0 (.*\n)*  victim of : rank 2\n", result.Error);
+        Assert.Matches(@"Failures:\n\[0\]:\n(.*\n)*  rank      : 0 (.*\n)*  verdict   : victim of rank 2\n", result.Error);
         Assert.Matches(@"Root Cause \(first observed failure\):\n\[1\]:\n(.*\n)*  rank      : 2 (.*\n)*  stderr    : why\n", result.Error);
     }
 
@@ -160,7 +198,7 @@ public sealed class ExitTests : IDisposable
             """);
         Assert.Equal(75, result.ExitCode);
         Assert.Contains("  rank      : 0 (local_rank: 0)\n", result.Error, StringComparison.Ordinal);
-        Assert.Matches(@"Stopped by distrun:\n  rank 1 \(pid: \d+\), exitcode -15\n", result.Error);
+        Assert.Matches(@"Stopped by distrun \(collateral\):\n  rank 1 \(pid: \d+\), exitcode -15\n", result.Error);
     }
 
     [UnixFact]

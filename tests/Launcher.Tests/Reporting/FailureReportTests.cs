@@ -10,7 +10,7 @@ public sealed class FailureReportTests
     // Local time, whatever the zone of the machine.
     private static readonly DateTimeOffset Time = new(new DateTime(2026, 8, 22, 10, 11, 12, DateTimeKind.Local));
 
-    /// <summary>Letter for letter the form of torch.distributed.elastic.multiprocessing.errors.ChildFailedError.</summary>
+    /// <summary>Letter for letter the form of torch.distributed.elastic.multiprocessing.errors.ChildFailedError, but for the verdicts.</summary>
     [Fact]
     public void Format_TwoFailures_IsTorchrunsForm()
     {
@@ -30,6 +30,7 @@ public sealed class FailureReportTests
               exitcode  : -15 (pid: 4242)
               error_file: <N/A>
               traceback : Signal 15 (SIGTERM) received by PID 4242
+              verdict   : failed after the culprit
             ------------------------------------------------------------
             Root Cause (first observed failure):
             [0]:
@@ -41,6 +42,7 @@ public sealed class FailureReportTests
               traceback : Traceback (most recent call last):
                 line
               ValueError: x
+              verdict   : culprit
             ============================================================
             """,
             Format(new FailureAnalysis(root, [other], [])));
@@ -66,9 +68,9 @@ public sealed class FailureReportTests
               exitcode  : 75 (pid: 10)
               error_file: <N/A>
               traceback : PeerLostException: x
-              victim of : rank 1
+              verdict   : victim of rank 1
             ------------------------------------------------------------
-            Stopped by distrun:
+            Stopped by distrun (collateral):
               rank 2 (pid: 12), exitcode -9
             ------------------------------------------------------------
             Root Cause (first observed failure):
@@ -79,6 +81,7 @@ public sealed class FailureReportTests
               exitcode  : 3 (pid: 11)
               error_file: <N/A>
               traceback : To enable traceback see: https://pytorch.org/docs/stable/elastic/errors.html
+              verdict   : culprit
               stderr    : first
                 second
             ============================================================

@@ -7,6 +7,8 @@ public sealed class TorchTests : IDisposable
 {
     private static readonly string Program = Path.Combine(Repository.Root, "tests", "Launcher.Tests", "Torch", "job.py");
 
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(90); // A process takes a second of a whole core to import torch.
+
     private readonly Distrun _distrun = new();
 
     public TorchTests()
@@ -21,7 +23,7 @@ public sealed class TorchTests : IDisposable
     [TorchFact]
     public async Task AllReduceAndDataParallelStep_OnTwoRanks_Succeed()
     {
-        var result = await _distrun.Run("--nproc-per-node", "2", Program, _distrun.Files.Path);
+        var result = await Distrun.End(_distrun.Start("--nproc-per-node", "2", Program, _distrun.Files.Path), Limit);
         Assert.True(result.ExitCode == 0, result.Error);
         var results = Results("*.attempt0");
         Assert.Equal(2, results.Length);
@@ -35,7 +37,8 @@ public sealed class TorchTests : IDisposable
     [TorchFact]
     public async Task Rank_KilledOnce_GroupIsStartedAgainAndSucceeds()
     {
-        var result = await _distrun.Run("--nproc-per-node", "2", "--max-restarts", "1", "--min-uptime", "0", Program, _distrun.Files.Path, "1");
+        var launch = _distrun.Start("--nproc-per-node", "2", "--max-restarts", "1", "--min-uptime", "0", Program, _distrun.Files.Path, "1");
+        var result = await Distrun.End(launch, Limit);
         Assert.True(result.ExitCode == 0, result.Error);
         Assert.Contains("distrun: rank 1 failed first (", result.Error, StringComparison.Ordinal);
         Assert.Empty(Results("*.attempt0"));
