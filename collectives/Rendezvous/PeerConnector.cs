@@ -43,7 +43,7 @@ internal sealed class PeerConnector : IDisposable
         _directory = directory;
         _socketDirectory = environment.RuntimeDirectory!; // checked by the caller
         _storeAddress = environment.StoreAddress;
-        _hostIdentity = PeerDirectory.HostIdentity(options.HostIdentity);
+        _hostIdentity = PeerDirectory.HostIdentity(options.HostIdentity, _socketDirectory);
         _operation = new RunningOperation(self.Rank, ProgressPageWriter.TryCreate(_socketDirectory, self.Rank, self.Epoch));
         _failure = new GroupFailure(_operation);
         if (environment.LocalWorldSize < environment.WorldSize)

@@ -15,7 +15,8 @@ public sealed record PeerRendezvousOptions
     public IPAddress? ListenAddress { get; init; }
 
     /// <summary>
-    /// Says which ranks share a host, and so a Unix socket: those of equal identity. <see langword="null"/> for this boot of this machine.
+    /// Says which ranks share a host, and so a Unix socket: those of equal identity. <see langword="null"/> for this boot of this
+    /// machine and the runtime directory in which its sockets are.
     /// </summary>
     public string? HostIdentity { get; init; }
 }

@@ -1,5 +1,7 @@
+using Distributed.Collectives;
 using Distributed.Launcher.Jobs;
 using Distributed.Launcher.Processes;
+using Distributed.Launcher.Rendezvous;
 
 namespace Distributed.Launcher.CommandLine;
 
@@ -24,8 +26,7 @@ internal sealed class LaunchOptionsReader(OptionValues values)
         var nodes = new NodeOptionsReader(values, _notes).Read(standalone);
         if (!nodes.IsOneNode)
         {
-            values.Report($"{values.Source(LauncherOption.Nnodes)} {values.Text(LauncherOption.Nnodes)}: several nodes are not supported yet; "
-                + "write 1 and start one job a node.");
+            CheckNodes(nodes);
         }
 
         var restarts = Restarts();
@@ -86,6 +87,34 @@ internal sealed class LaunchOptionsReader(OptionValues values)
         // torchrun lets --run-path win over --no-python.
         var kind = way.Module ? ProgramKind.Module : way.RunPath ? ProgramKind.Script : way.NoPython ? ProgramKind.Executable : ProgramKind.ByName;
         return finder.Find(words, kind, values);
+    }
+
+    private void CheckNodes(NodeOptions nodes)
+    {
+        var source = $"{values.Source(LauncherOption.Nnodes)} {values.Text(LauncherOption.Nnodes)}";
+        if (nodes.MaxNodes > RendezvousState.MaxNodeCount)
+        {
+            values.Report($"{source}: a rendezvous takes {RendezvousState.MaxNodeCount} nodes; name fewer, with more ranks on each.");
+        }
+
+        if (nodes.Backend == RendezvousBackend.Static && nodes.MinNodes != nodes.MaxNodes)
+        {
+            values.Report($"{source}: with the static backend the number of nodes is fixed; write one number, or --rdzv-backend c10d.");
+        }
+
+        if (nodes.EndpointPort == 0)
+        {
+            values.Report($"{values.Source(LauncherOption.RdzvEndpoint)} has port 0, which no other node can know; name a port.");
+        }
+
+        try
+        {
+            _ = new RendezvousSettings(nodes.Configuration);
+        }
+        catch (RendezvousClosedException exception)
+        {
+            values.Report(exception.Message);
+        }
     }
 
     private int LocalWorldSize()
@@ -155,7 +184,7 @@ internal sealed class LaunchOptionsReader(OptionValues values)
             {
                 _notes.Add($"{values.Source(LauncherOption.SignalsToHandle)}: {name} is no signal that can be handled on this system; it is passed over.");
             }
-            else
+            else if (!signals.Contains(number.Value))
             {
                 signals.Add(number.Value);
             }

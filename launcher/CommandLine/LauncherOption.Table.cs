@@ -23,9 +23,9 @@ internal sealed partial record LauncherOption
     public static readonly LauncherOption StartMethod = new(
         "--start-method", "METHOD", "Accepted and not needed (spawn, fork, forkserver): ranks are always programs of their own.");
 
-    public static readonly LauncherOption Nnodes = new("--nnodes", "N[:N]", "Nodes; this version runs one.");
+    public static readonly LauncherOption Nnodes = new("--nnodes", "N[:N]", "Nodes, or the least and the most of them. Default 1.");
 
-    public static readonly LauncherOption NodeRank = new("--node-rank", "N", "Rank of this node; with one node 0.");
+    public static readonly LauncherOption NodeRank = new("--node-rank", "N", "Rank of this node among the nodes. Default 0 with the static backend.");
 
     public static readonly LauncherOption RdzvBackend = new(
         "--rdzv-backend", "NAME", "How nodes meet: static, c10d or etcd. Default static; one node needs none.");

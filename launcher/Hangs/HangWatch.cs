@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Distributed.Collectives.Launching;
+using Distributed.Launcher.Jobs;
 
 namespace Distributed.Launcher.Hangs;
 
@@ -22,19 +23,27 @@ internal sealed class HangWatch : IDisposable
     private bool _somebodyWaits;
     private bool _isDisposed;
 
-    /// <summary>Starts to look.</summary>
-    /// <param name="directory">The job's directory, with the ranks' pages.</param>
-    /// <param name="epoch">The restart count of the group.</param>
-    /// <param name="ranks">The ranks of this machine and their processes.</param>
-    /// <param name="patience">How long a rank may wait for an idle one.</param>
-    /// <param name="tell">Takes a sentence, on a thread of the pool.</param>
-    public HangWatch(string directory, int epoch, IEnumerable<(int Rank, int ProcessId)> ranks, TimeSpan patience, Action<string> tell)
+    private HangWatch(RankWatch[] ranks, TimeSpan patience, Action<string> tell)
     {
-        _ranks = [.. ranks.Select(rank => new RankWatch(ProgressPage.PathOf(directory, rank.Rank), epoch, rank.Rank, rank.ProcessId))];
+        _ranks = ranks;
         _patience = patience;
         _tell = tell;
         _timer = new Timer(_ => Look(), state: null, Period, Timeout.InfiniteTimeSpan);
     }
+
+    /// <summary>Starts to look at the ranks of an attempt; <see langword="null"/> where there is nobody to compare, or nothing to say.</summary>
+    /// <param name="directory">The job's directory, with the ranks' pages.</param>
+    /// <param name="plan">What the ranks were started with.</param>
+    /// <param name="group">The ranks.</param>
+    /// <param name="patience">How long a rank may wait for an idle one; zero for ever.</param>
+    /// <param name="tell">Takes a sentence, on a thread of the pool.</param>
+    public static HangWatch? Start(string directory, AttemptPlan plan, WorkerGroup group, TimeSpan patience, Action<string> tell)
+        => group.Workers.Count < 2 || patience == TimeSpan.Zero ? null
+            : new HangWatch(
+                [.. group.Workers.Select(worker => new RankWatch(
+                    ProgressPage.PathOf(directory, worker.Rank), plan.RestartCount, worker.Rank, worker.Process.Id))],
+                patience,
+                tell);
 
     /// <summary>The hang that the group is in, or was in when it ended; <see langword="null"/> where there is none.</summary>
     public string? Current

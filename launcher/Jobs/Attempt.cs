@@ -18,14 +18,18 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
     private Task<StoreServer>? _store;
     private string? _failure; // of the launcher itself
 
+    /// <summary>Called once when the first failure of a rank is settled, with the time from the start of the ranks to it, and what there is to say of a rank.</summary>
+    public Action<FailureAnalysis, TimeSpan, Func<RankExit, RankDetails>>? Failed { get; init; }
+
     /// <summary>Starts a store beside the ranks, which knock until it is there.</summary>
     /// <param name="path">Of its socket; the plan has the address.</param>
-    public void StartStore(string path)
+    /// <param name="shared">The store that the ranks of all nodes share, where there are several; else it is an empty one.</param>
+    public void StartStore(string path, RendezvousStore? shared = null)
     {
         _store = Task.Run(async () =>
         {
             var (jobId, secret) = await plan.Identity!;
-            return await StoreServer.StartAsync(path, jobId, secret);
+            return await StoreServer.StartAsync(path, jobId, secret, shared);
         });
         _store.ContinueWith(
             failed => mailbox.Post(() =>
@@ -46,6 +50,7 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
     {
         group.Start(localRank => starter.Start(plan, localRank), plan.Placement.LocalWorldSize);
         var startTime = Stopwatch.GetElapsedTime(0);
+        group.Failed = analysis => Failed?.Invoke(analysis, Stopwatch.GetElapsedTime(0) - startTime, DetailsOf);
         using var hangs = started();
         var supervisor = group.Supervise(takesLong);
         var orphans = OperatingSystem.IsWindows() ? [] : Orphans.KillAll(OrphanLimit);
@@ -57,6 +62,8 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
             StoppedBySignal = supervisor.StoppedBySignal,
             StartFailure = group.StartFailure,
             LauncherFailure = _failure,
+            Exits = supervisor.Exits,
+            Collateral = supervisor.Collateral,
             Failure = failure,
             Details = failure?.Others.Append(failure.RootCause).ToDictionary(exit => exit.Rank, DetailsOf) ?? [],
             ErrorFile = failure is null ? null : plan.Logs.ErrorFileOf(failure.RootCause.LocalRank),

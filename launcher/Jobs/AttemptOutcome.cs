@@ -15,6 +15,12 @@ internal sealed record AttemptOutcome
     /// <summary>Why the launcher itself could not go on, a sentence.</summary>
     public string? LauncherFailure { get; init; }
 
+    /// <summary>The ends of the ranks, in the order in which they died.</summary>
+    public IReadOnlyList<RankExit> Exits { get; init; } = [];
+
+    /// <summary>The ranks that ended because the launcher told them to.</summary>
+    public IReadOnlySet<int> Collateral { get; init; } = new HashSet<int>();
+
     /// <summary>Which rank failed first, and the others.</summary>
     public FailureAnalysis? Failure { get; init; }
 

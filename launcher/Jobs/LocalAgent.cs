@@ -14,7 +14,7 @@ namespace Distributed.Launcher.Jobs;
 /// Everything is decided on the thread that calls <see cref="Run"/>, which also starts the programs and therefore stays until the last of
 /// them is gone.
 /// </summary>
-internal sealed class LocalAgent : IDisposable
+internal sealed partial class LocalAgent : IDisposable
 {
     private static readonly TimeSpan Settle = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan KillWait = TimeSpan.FromSeconds(5);
@@ -35,6 +35,7 @@ internal sealed class LocalAgent : IDisposable
     private readonly Guardian? _guardian;
     private readonly DeathWatcher _deaths;
     private readonly SignalHandlers _signals;
+    private readonly JobEvents _events;
     private readonly RankStarter _starter;
     private Task<MasterPort> _port; // of the next attempt
     private Task<JobIdentity>? _identity; // of the next attempt, where the ranks take an envelope
@@ -49,6 +50,7 @@ internal sealed class LocalAgent : IDisposable
     {
         _options = options;
         _console = console;
+        _events = new JobEvents(options, console, _host);
         _job = JobDirectory.Create();
         _port = Task.Run(ChoosePort); // Loading the framework's sockets takes a while; the rest of the start goes on beside it.
         _identity = options.Program.IsBundled ? Task.Run(JobIdentity.Create) : null;
@@ -66,11 +68,15 @@ internal sealed class LocalAgent : IDisposable
 
     /// <summary>Runs the job and returns the exit code of the launcher.</summary>
     /// <exception cref="JobDirectoryException">A folder or port for the job cannot be had.</exception>
-    public int Run() => _options.Program.IsBundled && WorldSize > 1 && Preflight() is { } exitCode ? exitCode : RunAttempts();
+    public int Run()
+        => !_options.Nodes.IsOneNode ? RunNodes()
+            : _options.Program.IsBundled && WorldSize > 1 && Preflight(WorldSize) is { } exitCode ? exitCode
+            : RunAttempts();
 
     public void Dispose()
     {
         _signals.Dispose();
+        _events.Dispose();
         _deaths.Dispose();
         if (!OperatingSystem.IsWindows())
         {
@@ -109,11 +115,12 @@ internal sealed class LocalAgent : IDisposable
     /// Has the bundled worker check its input once before any rank is started, so that a mistake is told once and not by every rank. One
     /// rank alone checks for itself.
     /// </summary>
+    /// <param name="worldSize">Ranks of the job.</param>
     /// <returns>The exit code to end with; <see langword="null"/> to go on.</returns>
-    private int? Preflight()
+    private int? Preflight(int worldSize)
     {
         using var group = NewGroup(logs: null);
-        group.Start(_ => _starter.StartPreflight(WorldSize), count: 1);
+        group.Start(_ => _starter.StartPreflight(worldSize), count: 1);
         var supervisor = group.Supervise(TellLongTeardown);
         if (group.StartFailure is { } failure)
         {
@@ -141,7 +148,7 @@ internal sealed class LocalAgent : IDisposable
         return end.ShellCode;
     }
 
-    private int RunAttempts()
+    private void TellHowItRuns()
     {
         if (_starter.ShareCores() is { } threads && !_options.Program.IsBundled)
         {
@@ -154,14 +161,21 @@ internal sealed class LocalAgent : IDisposable
         {
             Note($"logs are kept in {folder}.");
         }
+    }
 
+    private int RunAttempts()
+    {
+        TellHowItRuns();
         var restartCount = 0;
         while (true)
         {
             var outcome = RunAttempt(restartCount);
             if (!MayRestart(outcome) || !Restart(outcome, restartCount + 1))
             {
-                return Conclude(outcome);
+                var exitCode = Conclude(outcome);
+                var error = outcome.Failure is { } failure ? FailureReport.Describe(failure.RootCause) : outcome.LauncherFailure;
+                _events.JobEnded(groupRank: 0, restartCount, exitCode, error);
+                return exitCode;
             }
 
             restartCount++;
@@ -193,20 +207,29 @@ internal sealed class LocalAgent : IDisposable
             attempt.StartStore(storePath);
         }
 
-        return attempt.Run(
-            started: () => AfterStart(restartCount),
-            TellLongTeardown,
-            (group, supervisor) => WaitForOutput(group, supervisor, output));
+        return RunToItsEnd(attempt, plan, output);
     }
 
-    private HangWatch? AfterStart(int restartCount)
+    private AttemptOutcome RunToItsEnd(Attempt attempt, AttemptPlan plan, AttemptOutput output)
     {
-        ThreadPool.UnsafeQueueUserWorkItem(static job => job.RemoveStale(), _job, preferLocal: false);
-        var ranks = _group!.Workers.Select(worker => (worker.Rank, worker.Process.Id));
-        return _group.Workers.Count > 1 && _options.HangPatience > TimeSpan.Zero
-            ? new HangWatch(_job.Path, restartCount, ranks, _options.HangPatience, hang => _mailbox.Post(() => Note(hang)))
-            : null;
+        var outcome = attempt.Run(
+            started: () =>
+            {
+                RemoveStale();
+                _events.GroupStarted(plan);
+                return HangWatch.Start(_job.Path, plan, _group!, _options.HangPatience, hang => _mailbox.Post(() => Note(hang)));
+            },
+            TellLongTeardown,
+            (group, supervisor) => WaitForOutput(group, supervisor, output));
+        foreach (var exit in outcome.Exits)
+        {
+            _events.RankEnded(plan, exit, outcome.Collateral.Contains(exit.Rank));
+        }
+
+        return outcome;
     }
+
+    private void RemoveStale() => ThreadPool.UnsafeQueueUserWorkItem(static job => job.RemoveStale(), _job, preferLocal: false);
 
     private WorkerGroup NewGroup(AttemptLogs? logs)
         => _group = new WorkerGroup(_mailbox, _deaths, new SupervisorLimits(_options.ShutdownTimeout, Settle, KillWait), logs);
@@ -234,19 +257,31 @@ internal sealed class LocalAgent : IDisposable
         Say(string.Create(
             CultureInfo.InvariantCulture,
             $"rank {cause.Rank} failed first ({FailureReport.Describe(cause)}); restart {number} of the group in {delay.TotalSeconds:0.###} s ({_restarts.Used} of {_options.Restarts.MaxRestarts})."));
-        if (Interlocked.CompareExchange(ref _state, Running, Concluding) == Leaving)
-        {
-            Thread.Sleep(Timeout.Infinite); // A signal is ending the launcher where it stands.
-        }
-
+        _events.GroupRestarts(groupRank: 0, number, cause, delay);
+        ListenToSignals();
         _port = Task.Run(ChoosePort);
         _identity = _identity is null ? null : Task.Run(JobIdentity.Create);
+        return Pause(delay);
+    }
+
+    /// <summary>Waits; returns whether no signal asks the launcher to end.</summary>
+    private bool Pause(TimeSpan delay)
+    {
         for (var end = Now + delay; _stopSignal is null && Now < end;)
         {
             _mailbox.RunNext(end - Now);
         }
 
         return _stopSignal is null;
+    }
+
+    /// <summary>After the end of an attempt: a signal is again something to be told of.</summary>
+    private void ListenToSignals()
+    {
+        if (Interlocked.CompareExchange(ref _state, Running, Concluding) == Leaving)
+        {
+            Thread.Sleep(Timeout.Infinite); // A signal is ending the launcher where it stands.
+        }
     }
 
     /// <summary>Tells what there is to tell of the last attempt.</summary>
@@ -336,6 +371,7 @@ internal sealed class LocalAgent : IDisposable
         {
             _stopSignal ??= signal;
             _group?.OnSignal(signal);
+            _stopping?.Cancel();
         });
     }
 

@@ -25,6 +25,9 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
     /// <summary>Why not all could be started; <see langword="null"/> where all were.</summary>
     public StartException? StartFailure { get; private set; }
 
+    /// <summary>Called once when the first failure of a rank is settled, while the others are still being ended.</summary>
+    public Action<FailureAnalysis>? Failed { get; set; }
+
     /// <summary>The program of a global rank of this node.</summary>
     public Worker this[int rank] => _workers[rank - _workers[0].Rank];
 
@@ -63,6 +66,7 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
             var next = supervisor.NextTime is { } time && time < (tellAt ?? TimeSpan.MaxValue) ? time : tellAt ?? supervisor.NextTime;
             mailbox.RunNext(next - Now);
             supervisor.OnTime(Now);
+            TellFailure(supervisor);
             tellAt ??= supervisor.IsEnding ? Now + LongTeardown : null;
             if (Now >= tellAt && !supervisor.IsDone)
             {
@@ -73,6 +77,15 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
 
         _supervisor = null;
         return supervisor;
+    }
+
+    private void TellFailure(Supervisor supervisor)
+    {
+        if (Failed is { } tell && supervisor.IsFailureSettled && FailureAnalysis.Of(supervisor.Exits, supervisor.Collateral) is { } analysis)
+        {
+            Failed = null;
+            tell(analysis);
+        }
     }
 
     /// <summary>The launcher got a signal that asks it to end.</summary>
