@@ -129,7 +129,7 @@ class Launch:
         """Waits for the launcher's end and all that it said; the seconds that it took, or None."""
         took = self.until(self.has_ended, limit)
         if took is not None:
-            self.until(lambda: not self._selector.get_map(), 0.5)
+            self.until(lambda: not self._selector.get_map(), 5)  # A process that it has left behind may hold it open.
         return took
 
     def send(self, number):

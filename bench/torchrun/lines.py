@@ -7,8 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import statistics
-import subprocess
 import tempfile
 import time
 from pathlib import Path
