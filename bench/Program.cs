@@ -6,6 +6,7 @@ var benchmarks = new SortedDictionary<string, Func<string[], int>>(StringCompare
     ["end-to-end"] = EndToEndBench.Run,
     ["engine"] = EngineBench.Run,
     ["fma-peak"] = FmaPeak.Run,
+    ["join"] = JoinBench.Run,
     ["read-bandwidth"] = ReadBandwidth.Run,
 };
 

@@ -6,4 +6,11 @@ namespace Distributed.Collectives;
 /// is out of step, which is an error and never a wrong sum.
 /// </param>
 /// <param name="Timeout">The limit for the whole operation; <see langword="null"/> takes <see cref="ProcessGroup.DefaultTimeout"/>.</param>
-public readonly record struct CollectiveOptions(uint Tag = 0, TimeSpan? Timeout = null);
+public readonly record struct CollectiveOptions(uint Tag = 0, TimeSpan? Timeout = null)
+{
+    /// <summary>
+    /// Whether this rank waits here for work, which comes when there is some: a long wait is then no sign that another rank hangs. It is of
+    /// this rank alone, and changes nothing of the operation.
+    /// </summary>
+    public bool AwaitsWork { get; init; }
+}

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Distributed.Collectives.Launching;
 using Distributed.Protos;
 
 namespace Distributed.Collectives;
@@ -9,10 +10,14 @@ namespace Distributed.Collectives;
 /// One object a group, reused, so that an operation allocates nothing.
 /// </summary>
 /// <remarks>The owner thread begins and ends operations; any thread may ask for <see cref="Describe"/>.</remarks>
-internal sealed class RunningOperation(int rank, OperationLog? log = null) : IDisposable
+/// <param name="rank">This rank.</param>
+/// <param name="log">What remembers the operations.</param>
+/// <param name="progress">Where each operation is published; taken over; <see langword="null"/> for nowhere.</param>
+internal sealed class RunningOperation(int rank, OperationLog? log = null, ProgressPageWriter? progress = null) : IDisposable
 {
     private readonly Lock _gate = new();
     private readonly OperationLog _log = log ?? new OperationLog();
+    private ProgressPageWriter? _progress = progress;
     private string? _name;
     private long _started;
     private long _ended;
@@ -68,6 +73,7 @@ internal sealed class RunningOperation(int rank, OperationLog? log = null) : IDi
             _count++;
             _byteCount = byteCount;
             (_name, Operation, Tag, Detail, _limit, _started) = (name, operation, options.Tag, detail, limit, Stopwatch.GetTimestamp());
+            _progress?.Begin(operation, options, _started);
         }
     }
 
@@ -79,6 +85,7 @@ internal sealed class RunningOperation(int rank, OperationLog? log = null) : IDi
             _ended = Stopwatch.GetTimestamp();
             _log.Add(_name!, Operation, Tag, _byteCount, _started, _ended); // it was begun
             _name = null;
+            _progress?.End();
         }
     }
 
@@ -91,7 +98,9 @@ internal sealed class RunningOperation(int rank, OperationLog? log = null) : IDi
         }
     }
 
-    /// <summary>Writes the trace, if there is to be one. A trace that cannot be written is no failure of the group.</summary>
+    /// <summary>
+    /// Says that the rank has left, and writes the trace, if there is to be one. A trace that cannot be written is no failure of the group.
+    /// </summary>
     public void Dispose()
     {
         lock (_gate)
@@ -102,6 +111,8 @@ internal sealed class RunningOperation(int rank, OperationLog? log = null) : IDi
             }
 
             _isDisposed = true;
+            _progress?.Dispose();
+            _progress = null;
             using (_log)
             {
                 try

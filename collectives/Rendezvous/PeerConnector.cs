@@ -50,7 +50,7 @@ internal sealed class PeerConnector : IDisposable
         _hostIdentity = PeerDirectory.HostIdentity(options.HostIdentity, _socketDirectory);
         _choice = options.Transport ?? TransportNames.FromProcess();
         var traceFile = options.TraceFile is { } file ? Path.ChangeExtension(file, $"{self.Rank}{Path.GetExtension(file)}") : null;
-        _operation = new RunningOperation(self.Rank, new OperationLog(traceFile));
+        _operation = new RunningOperation(self.Rank, new OperationLog(traceFile), ProgressPageWriter.TryCreate(_socketDirectory, self.Rank, self.Epoch));
         _failure = new GroupFailure(_operation);
         if (environment.LocalWorldSize < environment.WorldSize)
         {

@@ -30,7 +30,7 @@ internal sealed class StepCollectives(ProcessGroup group)
 
     /// <summary>Rank 0 tells the others what comes next; they wait for it for 60 s, within which rank 0 sends at least a sign of life.</summary>
     public void BroadcastCommand(Span<byte> message)
-        => group.Broadcast(message, 0, new CollectiveOptions(Tag(StepOperation.Command), CommandTimeout));
+        => group.Broadcast(message, 0, new CollectiveOptions(Tag(StepOperation.Command), CommandTimeout) { AwaitsWork = true });
 
     /// <summary>The rest of a command that is too long for one message of fixed size.</summary>
     public void BroadcastBody(Span<byte> body) => group.Broadcast(body, 0, new CollectiveOptions(Tag(StepOperation.CommandBody)));

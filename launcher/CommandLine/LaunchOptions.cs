@@ -42,6 +42,9 @@ internal sealed record LaunchOptions
     /// <summary>When a group that has failed is started again.</summary>
     public required RestartLimits Restarts { get; init; }
 
+    /// <summary>How long ranks wait for one that does nothing until that is said; zero for never.</summary>
+    public required TimeSpan HangPatience { get; init; }
+
     /// <summary>From the first signal to SIGKILL.</summary>
     public required TimeSpan ShutdownTimeout { get; init; }
 

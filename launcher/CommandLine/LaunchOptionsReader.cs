@@ -60,6 +60,7 @@ internal sealed class LaunchOptionsReader(OptionValues values)
             Mesh = mesh,
             DryRun = dryRun,
             Restarts = restarts,
+            HangPatience = values.Seconds(LauncherOption.HangTimeout, 5, mayBeZero: true),
             ShutdownTimeout = shutdownTimeout,
             SignalsToHandle = signals,
             Logs = logs,

@@ -1,6 +1,7 @@
 using System.Reflection;
 using Distributed.Collectives.Launching;
 using Distributed.Launcher.Output;
+using Distributed.Launcher.Schedulers;
 
 namespace Distributed.Launcher.CommandLine;
 
@@ -21,10 +22,29 @@ internal static class LauncherCommand
         }
 
         List<string> problems = [.. split.Problems];
-        var reader = new LaunchOptionsReader(new OptionValues(split.ValueOf, Environment.GetEnvironmentVariable, problems));
+        var adopted = AdoptedOptions.Read(split.ValueOf, Environment.GetEnvironmentVariable, HostsFile, problems);
+        var reader = new LaunchOptionsReader(new OptionValues(
+            split.ValueOf,
+            name => Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? value : adopted.ValueOf(name) ?? Environment.GetEnvironmentVariable(name),
+            problems));
         var finder = new WorkerProgramFinder(AppContext.BaseDirectory, Environment.GetEnvironmentVariable);
         var program = split.HasUnknownOption ? null : reader.FindProgram(split.Program, finder);
         var options = reader.Read(program);
+        if (options is not null)
+        {
+            adopted.RequireOneOfBoth(options.LocalWorldSize, problems);
+        }
+
+        if (split.ValueOf(LauncherOption.Emit) is { } kind)
+        {
+            return Emit(kind, options, arguments, split.Program.Count, problems, console);
+        }
+
+        if (adopted.Note is { } adoption)
+        {
+            console.Say($"distrun: {adoption}");
+        }
+
         if (problems.Count == 0)
         {
             foreach (var note in options!.Notes)
@@ -35,6 +55,11 @@ internal static class LauncherCommand
             return (options, ExitCodes.Success);
         }
 
+        return Refuse(problems, console);
+    }
+
+    private static (LaunchOptions? Options, int ExitCode) Refuse(List<string> problems, ConsoleOutput console)
+    {
         foreach (var problem in problems)
         {
             console.Say($"distrun: {problem}");
@@ -43,6 +68,27 @@ internal static class LauncherCommand
         console.Say("distrun: Nothing was started. distrun --help lists the options.");
         return (null, ExitCodes.BadInput);
     }
+
+    /// <summary>Prints the job file instead of starting anything.</summary>
+    private static (LaunchOptions? Options, int ExitCode) Emit(
+        string kind, LaunchOptions? options, IReadOnlyList<string> arguments, int programLength, List<string> problems, ConsoleOutput console)
+    {
+        if (kind is not (JobFile.Sbatch or JobFile.JobSet))
+        {
+            problems.Add($"{LauncherOption.Emit.Name} {kind} is neither {JobFile.Sbatch} nor {JobFile.JobSet}; write one of them.");
+        }
+
+        if (problems.Count > 0)
+        {
+            return Refuse(problems, console);
+        }
+
+        var content = JobFileContent.Of(options!, arguments, programLength, Environment.GetEnvironmentVariables());
+        console.Say(ConsoleTarget.Out, JobFile.Write(kind, content));
+        return (null, ExitCodes.Success);
+    }
+
+    private static IEnumerable<string> HostsFile() => File.Exists("/etc/hosts") ? File.ReadLines("/etc/hosts") : [];
 
     private static string Version
         => typeof(LauncherCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;

@@ -54,6 +54,9 @@ internal sealed partial record LauncherOption
     public static readonly LauncherOption LocalAddr = new(
         "--local-addr", "HOST", "What the others call this node, used as given; MASTER_ADDR where --master-addr is not given.");
 
+    public static readonly LauncherOption Emit = new(
+        "--emit", "KIND", "Print the job file that runs this command on a cluster (sbatch, jobset), and start nothing.");
+
     public static readonly LauncherOption MaxRestarts = new(
         "--max-restarts", "N", "How often a failed group is started again. Default 0.");
 
@@ -71,6 +74,9 @@ internal sealed partial record LauncherOption
 
     public static readonly LauncherOption ShutdownTimeout = new(
         "--shutdown-timeout", "SECONDS", "What ranks get between SIGTERM and SIGKILL. Default 30.");
+
+    public static readonly LauncherOption HangTimeout = new(
+        "--hang-timeout", "SECONDS", "When ranks wait for one that does nothing, say so after this. Default 5; 0 for never.");
 
     public static readonly LauncherOption SignalsToHandle = new(
         "--signals-to-handle", "NAMES", "Signals that end the job. Default SIGTERM,SIGINT,SIGHUP,SIGQUIT.");
@@ -122,11 +128,11 @@ internal sealed partial record LauncherOption
     public static readonly IReadOnlyList<(string Title, IReadOnlyList<LauncherOption> Options)> Groups =
     [
         ("Program and ranks", [NprocPerNode, Role, VirtualLocalRank, Mesh, NumaBinding, Module, NoPython, RunPath, StartMethod, DryRun]),
-        ("Nodes", [Nnodes, NodeRank, RdzvBackend, RdzvEndpoint, RdzvId, RdzvConf, Standalone, MasterAddr, MasterPort, LocalAddr]),
+        ("Nodes", [Nnodes, NodeRank, RdzvBackend, RdzvEndpoint, RdzvId, RdzvConf, Standalone, MasterAddr, MasterPort, LocalAddr, Emit]),
         ("Failures",
         [
-            MaxRestarts, MaxRestartsWindow, MinUptime, RestartBackoff, NoRestartExitCodes, ShutdownTimeout, SignalsToHandle,
-            MonitorInterval,
+            MaxRestarts, MaxRestartsWindow, MinUptime, RestartBackoff, NoRestartExitCodes, ShutdownTimeout, HangTimeout,
+            SignalsToHandle, MonitorInterval,
         ]),
         ("Output",
         [

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Distributed.Collectives;
+using Distributed.Launcher.Hangs;
 using Distributed.Launcher.Processes;
 using Distributed.Launcher.Reporting;
 
@@ -43,15 +44,15 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
     }
 
     /// <summary>Starts the ranks, and returns when all have ended and what they wrote is on the console.</summary>
-    /// <param name="started">Called when they have been started.</param>
+    /// <param name="started">Called when they have been started; what it returns explains their hangs, and is disposed here.</param>
     /// <param name="takesLong">Called once if a teardown takes its time, with the ranks that are waited for.</param>
     /// <param name="waitForOutput">Waits for what the ranks that have ended wrote.</param>
-    public AttemptOutcome Run(Action started, Action<IReadOnlyCollection<int>> takesLong, Action<WorkerGroup, Supervisor> waitForOutput)
+    public AttemptOutcome Run(Func<HangWatch?> started, Action<IReadOnlyCollection<int>> takesLong, Action<WorkerGroup, Supervisor> waitForOutput)
     {
         group.Start(localRank => starter.Start(plan, localRank), plan.Placement.LocalWorldSize);
         var startTime = Stopwatch.GetElapsedTime(0);
         group.Failed = analysis => Failed?.Invoke(analysis, Stopwatch.GetElapsedTime(0) - startTime, DetailsOf);
-        started();
+        using var hangs = started();
         var supervisor = group.Supervise(takesLong);
         var orphans = OperatingSystem.IsWindows() ? [] : Orphans.KillAll(OrphanLimit);
         waitForOutput(group, supervisor);
@@ -70,6 +71,7 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
             Uptime = (supervisor.FirstFailureTime ?? startTime) - startTime,
             Orphans = orphans,
             IsClean = supervisor.Alive.Count + orphans.Count == 0,
+            Hang = hangs?.Current,
         };
     }
 

@@ -38,4 +38,7 @@ internal sealed record AttemptOutcome
 
     /// <summary>Whether nothing of it is left that may hold what the next attempt needs.</summary>
     public bool IsClean { get; init; }
+
+    /// <summary>Who waited for whom when it ended, if ranks did.</summary>
+    public string? Hang { get; init; }
 }

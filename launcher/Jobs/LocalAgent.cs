@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Distributed.Collectives.Launching;
 using Distributed.Launcher.CommandLine;
+using Distributed.Launcher.Hangs;
 using Distributed.Launcher.Output;
 using Distributed.Launcher.Processes;
 using Distributed.Launcher.Reporting;
@@ -219,6 +220,7 @@ internal sealed partial class LocalAgent : IDisposable
             {
                 RemoveStale();
                 _events.GroupStarted(plan);
+                return HangWatch.Start(_job.Path, plan, _group!, _options.HangPatience, hang => _mailbox.Post(() => Note(hang)));
             },
             TellLongTeardown,
             (group, supervisor) => WaitForOutput(group, supervisor, output));
@@ -317,6 +319,11 @@ internal sealed partial class LocalAgent : IDisposable
         if (outcome.Failure is not { } analysis)
         {
             return ExitCodes.Success;
+        }
+
+        if (outcome.Hang is { } hang)
+        {
+            Say($"before the job failed, {hang}.");
         }
 
         if (!IsRefusalOfInput(analysis))

@@ -12,14 +12,18 @@ internal sealed record CampaignOptions(string Campaign, int Count, int Ranks, in
 {
     public const string KillRank = "kill-rank";
     public const string KillLauncher = "kill-launcher";
+    public const string StopRank = "stop-rank";
 
     private const string Usage = """
         Usage: Campaigns kill-rank     [--count 200] [--ranks 2] [--seed S] [-- arguments of distrun]
                Campaigns kill-launcher [--count 100] [--ranks 2] [--seed S] [-- arguments of distrun]
+               Campaigns stop-rank     [--count 50]  [--ranks 2] [--seed S] [-- arguments of distrun]
 
         kill-rank      kills a random rank at a random moment: the report has to name it, the others have to be gone within 1 s,
                        the exit code has to be 137, and no process may be left.
         kill-launcher  kills distrun at a random moment: no process may be alive after 2 s.
+        stop-rank      stops a random rank at a random moment (SIGSTOP): distrun has to name it within 5 s, and the job has to succeed
+                       once it goes on.
 
         Without arguments of its own, distrun runs the bundled worker on the demo checkpoint.
         """;
@@ -34,11 +38,11 @@ internal sealed record CampaignOptions(string Campaign, int Count, int Ranks, in
     {
         var separator = arguments.ToList().IndexOf("--");
         var own = separator < 0 ? arguments : [.. arguments.Take(separator)];
-        if (own.Count % 2 == 1 && own[0] is KillRank or KillLauncher)
+        if (own.Count % 2 == 1 && own[0] is KillRank or KillLauncher or StopRank)
         {
             var numbers = new Dictionary<string, int>
             {
-                ["--count"] = own[0] == KillRank ? 200 : 100,
+                ["--count"] = own[0] switch { KillRank => 200, KillLauncher => 100, _ => 50 },
                 ["--ranks"] = 2,
                 ["--seed"] = Random.Shared.Next(),
             };

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using System.Text;
 using Distributed.Tests;
 
 namespace Distributed.Campaigns;
@@ -10,11 +11,14 @@ internal sealed partial class Launch : IDisposable
 {
     private const string Mark = "DISTRUN_CAMPAIGN_MARK";
     private const int KillSignal = 9;
+    private const int StopSignal = 19;
+    private const int ContinueSignal = 18;
 
     private readonly string _mark = $"{Mark}={Guid.NewGuid()}";
     private readonly string _folder = Directory.CreateTempSubdirectory("distrun-campaign-").FullName;
     private readonly Process _process;
-    private readonly Task<string> _error;
+    private readonly StringBuilder _error = new();
+    private readonly Task _errors;
     private readonly Task _output;
 
     public Launch(IReadOnlyList<string> arguments)
@@ -32,7 +36,7 @@ internal sealed partial class Launch : IDisposable
         start.Environment[Mark] = _mark[(Mark.Length + 1)..];
         _process = Process.Start(start)!;
         _process.StandardInput.Close();
-        _error = _process.StandardError.ReadToEndAsync();
+        _errors = ReadErrors();
         _output = _process.StandardOutput.BaseStream.CopyToAsync(Stream.Null);
     }
 
@@ -62,6 +66,24 @@ internal sealed partial class Launch : IDisposable
     /// <summary>kill -9; whether there was such a process.</summary>
     public static bool Kill(int id) => Kill(id, KillSignal) == 0;
 
+    /// <summary>SIGSTOP; whether there was such a process.</summary>
+    public static bool Stop(int id) => Kill(id, StopSignal) == 0;
+
+    /// <summary>SIGCONT.</summary>
+    public static void Continue(int id) => _ = Kill(id, ContinueSignal);
+
+    /// <summary>What has come on stderr so far.</summary>
+    public string ErrorSoFar
+    {
+        get
+        {
+            lock (_error)
+            {
+                return _error.ToString();
+            }
+        }
+    }
+
     /// <summary>The living processes of this run that have a rank, by rank.</summary>
     public SortedDictionary<int, int> Ranks()
     {
@@ -83,7 +105,7 @@ internal sealed partial class Launch : IDisposable
 
     /// <summary>Waits for the launcher's end; <see langword="null"/> where it does not come within the limit.</summary>
     public (int ExitCode, string Error)? WaitForEnd(TimeSpan limit)
-        => _process.WaitForExit(limit) && Task.WaitAll([_error, _output], limit) ? (_process.ExitCode, _error.Result) : null;
+        => _process.WaitForExit(limit) && Task.WaitAll([_errors, _output], limit) ? (_process.ExitCode, ErrorSoFar) : null;
 
     /// <summary>Whether the directory of the job is gone.</summary>
     public bool HasTidiedUp => !Directory.EnumerateDirectories(_folder, "distrun-*").SelectMany(Directory.EnumerateDirectories).Any();
@@ -106,6 +128,18 @@ internal sealed partial class Launch : IDisposable
             catch (DirectoryNotFoundException)
             {
                 // The guardian of a killed launcher is removing its part at the same moment.
+            }
+        }
+    }
+
+    private async Task ReadErrors()
+    {
+        var buffer = new char[4096];
+        while (await _process.StandardError.ReadAsync(buffer) is > 0 and var count)
+        {
+            lock (_error)
+            {
+                _error.Append(buffer, 0, count);
             }
         }
     }

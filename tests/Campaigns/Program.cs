@@ -11,5 +11,6 @@ return options switch
 {
     null => 2,
     { Campaign: CampaignOptions.KillRank } => KillRankCampaign.Run(options),
+    { Campaign: CampaignOptions.StopRank } => StopRankCampaign.Run(options),
     _ => KillLauncherCampaign.Run(options),
 };

@@ -1,4 +1,7 @@
+using System.Diagnostics;
+using Distributed.Collectives;
 using Distributed.Collectives.Launching;
+using Distributed.Protos;
 
 namespace Distributed.Launcher.Tests;
 
@@ -22,10 +25,37 @@ public static class TestProgram
                 return Attach(echo: true, end: true);
             case ["attach-and-never-read"]:
                 return Attach(echo: false, end: false);
+            case ["progress", var what]:
+                return Progress(what);
             default:
                 Console.Error.WriteLine("This is a test assembly; run it with dotnet test.");
                 return ExitCodes.BadInput;
         }
+    }
+
+    /// <summary>A rank that publishes where it is: after one barrier, it waits in an operation, or idles or computes outside of one.</summary>
+    private static int Progress(string what)
+    {
+        var environment = RankEnvironment.FromProcess();
+        using var page = ProgressPageWriter.TryCreate(environment.RuntimeDirectory!, environment.Rank, environment.RestartCount)!;
+        page.Begin(Operation.Barrier, default, Stopwatch.GetTimestamp());
+        page.End();
+        if (what.EndsWith("-then-fail", StringComparison.Ordinal))
+        {
+            for (var start = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(4);)
+            {
+                if (what.StartsWith("idle", StringComparison.Ordinal))
+                {
+                    Thread.Sleep(4000);
+                }
+            }
+
+            return 3;
+        }
+
+        page.Begin(Operation.AllReduce, new CollectiveOptions { AwaitsWork = what == "awaiting-work" }, Stopwatch.GetTimestamp());
+        Thread.Sleep(Timeout.Infinite);
+        return ExitCodes.Success;
     }
 
     private static int Attach(bool echo, bool end)

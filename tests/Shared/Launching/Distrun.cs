@@ -96,14 +96,16 @@ internal sealed class Distrun : IDisposable
     }
 
     /// <summary>Waits for the end of one whose input is not used.</summary>
-    public static async Task<LaunchResult> End(Process launch)
+    /// <param name="launch">The launch.</param>
+    /// <param name="limit">How long it may take, where that is not the usual limit.</param>
+    public static async Task<LaunchResult> End(Process launch, TimeSpan? limit = null)
     {
         launch.StandardInput.Close();
-        return await Finish(launch);
+        return await Finish(launch, limit);
     }
 
     /// <summary>Waits for the end of one whose input the test writes.</summary>
-    public static async Task<LaunchResult> Finish(Process launch)
+    public static async Task<LaunchResult> Finish(Process launch, TimeSpan? limit = null)
     {
         using (launch)
         {
@@ -111,12 +113,12 @@ internal sealed class Distrun : IDisposable
             var error = launch.StandardError.ReadToEndAsync();
             try
             {
-                await Task.WhenAll(output, error, launch.WaitForExitAsync()).WaitAsync(Limit);
+                await Task.WhenAll(output, error, launch.WaitForExitAsync()).WaitAsync(limit ?? Limit);
             }
             catch (TimeoutException)
             {
                 launch.Kill();
-                throw new TimeoutException($"distrun did not end in {Limit.TotalSeconds} s.");
+                throw new TimeoutException($"distrun did not end in {(limit ?? Limit).TotalSeconds} s.");
             }
 
             return new LaunchResult(launch.ExitCode, await output, await error);
