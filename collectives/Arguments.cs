@@ -38,7 +38,7 @@ internal static class Arguments
     /// <summary>Refuses a number of bytes that no number of elements has.</summary>
     public static void ThrowIfNotElements(int byteCount, Reduction reduction)
     {
-        if (!Enum.IsDefined(reduction.Type) || !Enum.IsDefined(reduction.Operation))
+        if (reduction.Type is < DataType.Float32 or > DataType.Byte || reduction.Operation is < ReduceOperation.Sum or > ReduceOperation.Min)
         {
             throw new ArgumentException($"There is no {reduction.Operation} of {reduction.Type}.", nameof(reduction));
         }

@@ -8,14 +8,14 @@ namespace Distributed.Collectives;
 internal sealed partial class PeerProcessGroup
 {
     // By how much a rank waits longer for rank 0's verdict on a monitored barrier than rank 0 waits for the ranks.
-    private static readonly TimeSpan VerdictGrace = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan VerdictGrace = TimeSpan.FromSeconds(5);
 
     /// <inheritdoc/>
     public override void AllReduce(Span<byte> values, DataType type, ReduceOperation operation, CollectiveOptions options = default)
     {
         var reduction = new Reduction(type, operation);
         Arguments.ThrowIfNotElements(values.Length, reduction);
-        using var running = Begin(nameof(AllReduce), Operation.AllReduce, options, OperationDetail.Of(reduction));
+        using var running = Begin(nameof(AllReduce), Operation.AllReduce, options, byteCount: values.Length, OperationDetail.Of(reduction));
         if (WorldSize == 1)
         {
             return;
@@ -37,7 +37,7 @@ internal sealed partial class PeerProcessGroup
         var reduction = new Reduction(type, operation);
         Arguments.ThrowIfNotElements(values.Length, reduction);
         Arguments.ThrowIfNotRank(root, nameof(root), WorldSize);
-        using var running = Begin(nameof(Reduce), Operation.Reduce, options, OperationDetail.Of(reduction, root));
+        using var running = Begin(nameof(Reduce), Operation.Reduce, options, byteCount: values.Length, OperationDetail.Of(reduction, root));
         DirectReduce.Run(_mesh, _tree, values, reduction, root);
     }
 
@@ -48,7 +48,7 @@ internal sealed partial class PeerProcessGroup
         var reduction = new Reduction(type, operation);
         Arguments.ThrowIfNotElements(part.Length, reduction);
         Arguments.ThrowIfNotParts(part, all, WorldSize);
-        using var running = Begin(nameof(ReduceScatter), Operation.ReduceScatter, options, OperationDetail.Of(reduction));
+        using var running = Begin(nameof(ReduceScatter), Operation.ReduceScatter, options, byteCount: all.Length, OperationDetail.Of(reduction));
         DirectReduceScatter.Run(_mesh, _tree, all, new MessageParts(all.Length, part.Length), reduction, part);
     }
 
@@ -56,7 +56,7 @@ internal sealed partial class PeerProcessGroup
     public override void AllGather(ReadOnlySpan<byte> part, Span<byte> all, CollectiveOptions options = default)
     {
         Arguments.ThrowIfNotParts(part, all, WorldSize);
-        using var running = Begin(nameof(AllGather), Operation.AllGather, options);
+        using var running = Begin(nameof(AllGather), Operation.AllGather, options, byteCount: all.Length);
         part.CopyTo(all[(Rank * part.Length)..]);
         DirectAllGather.Run(_mesh, all, new MessageParts(all.Length, part.Length));
     }
@@ -70,7 +70,7 @@ internal sealed partial class PeerProcessGroup
             Arguments.ThrowIfNotParts(part, all, WorldSize);
         }
 
-        using var running = Begin(nameof(Gather), Operation.Gather, options, OperationDetail.Of(root));
+        using var running = Begin(nameof(Gather), Operation.Gather, options, byteCount: part.Length, OperationDetail.Of(root));
         DirectGather.Run(_mesh, part, all, root);
     }
 
@@ -83,7 +83,7 @@ internal sealed partial class PeerProcessGroup
             Arguments.ThrowIfNotParts(part, all, WorldSize);
         }
 
-        using var running = Begin(nameof(Scatter), Operation.Scatter, options, OperationDetail.Of(root));
+        using var running = Begin(nameof(Scatter), Operation.Scatter, options, byteCount: part.Length, OperationDetail.Of(root));
         DirectScatter.Run(_mesh, all, part, root);
     }
 
@@ -91,7 +91,7 @@ internal sealed partial class PeerProcessGroup
     public override void Broadcast(Span<byte> values, int root, CollectiveOptions options = default)
     {
         Arguments.ThrowIfNotRank(root, nameof(root), WorldSize);
-        using var running = Begin(nameof(Broadcast), Operation.Broadcast, options, OperationDetail.Of(root));
+        using var running = Begin(nameof(Broadcast), Operation.Broadcast, options, byteCount: values.Length, OperationDetail.Of(root));
         DirectBroadcast.Run(_mesh, values, root);
     }
 
@@ -99,14 +99,14 @@ internal sealed partial class PeerProcessGroup
     public override void AllToAll(ReadOnlySpan<byte> sent, Span<byte> received, CollectiveOptions options = default)
     {
         Arguments.ThrowIfNotExchange(sent, received, WorldSize);
-        using var running = Begin(nameof(AllToAll), Operation.AllToAll, options);
+        using var running = Begin(nameof(AllToAll), Operation.AllToAll, options, byteCount: sent.Length);
         DirectAllToAll.Run(_mesh, sent, received, new MessageParts(sent.Length, sent.Length / WorldSize));
     }
 
     /// <inheritdoc/>
     public override void Barrier(CollectiveOptions options = default)
     {
-        using var running = Begin(nameof(Barrier), Operation.Barrier, options);
+        using var running = Begin(nameof(Barrier), Operation.Barrier, options, byteCount: 0);
         DirectBarrier.Run(_mesh);
     }
 
@@ -118,7 +118,7 @@ internal sealed partial class PeerProcessGroup
             options = options with { Timeout = (options.Timeout ?? DefaultTimeout) + VerdictGrace };
         }
 
-        using var running = Begin(nameof(MonitoredBarrier), Operation.MonitoredBarrier, options);
+        using var running = Begin(nameof(MonitoredBarrier), Operation.MonitoredBarrier, options, byteCount: 0);
         var missing = Algorithms.MonitoredBarrier.Run(_mesh);
         if (missing.Count > 0)
         {
@@ -133,7 +133,7 @@ internal sealed partial class PeerProcessGroup
     public override void Send(ReadOnlySpan<byte> values, int peer, CollectiveOptions options = default)
     {
         Arguments.ThrowIfNotPeer(peer, Rank, WorldSize);
-        using var running = Begin(nameof(Send), Operation.Send, options);
+        using var running = Begin(nameof(Send), Operation.Send, options, byteCount: values.Length);
         PointToPoint.Send(_mesh[peer], values);
     }
 
@@ -141,7 +141,7 @@ internal sealed partial class PeerProcessGroup
     public override void Receive(Span<byte> values, int peer, CollectiveOptions options = default)
     {
         Arguments.ThrowIfNotPeer(peer, Rank, WorldSize);
-        using var running = Begin(nameof(Receive), Operation.Send, options);
+        using var running = Begin(nameof(Receive), Operation.Send, options, byteCount: values.Length);
         PointToPoint.Receive(_mesh[peer], values);
     }
 

@@ -52,7 +52,7 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
     // The ranks of a subgroup, over the connections of the whole.
     private PeerProcessGroup(PeerProcessGroup parent, PeerMesh mesh)
     {
-        _parent = parent;
+        _parent = parent._parent ?? parent;
         _operation = parent._operation;
         _failure = parent._failure;
         _transports = [];
@@ -72,6 +72,18 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
 
     /// <summary>The connections to the other ranks.</summary>
     public IReadOnlyList<PeerTransport> Transports => _transports;
+
+    /// <inheritdoc/>
+    public override GroupStatistics Statistics
+    {
+        get
+        {
+            var whole = _parent ?? this;
+            var waited = new TimeSpan[whole.WorldSize];
+            Array.ForEach(whole._transports, transport => waited[transport.PeerRank] = transport.Waited);
+            return new GroupStatistics(_operation.Totals(), whole._mesh.SentByteCount, waited);
+        }
+    }
 
     /// <inheritdoc/>
     public override CancellationToken Aborted => _failure.Aborted;
@@ -108,6 +120,7 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
             }
 
             _connections?.Dispose();
+            _operation.Dispose(); // the owner's thread is in none
         }
 
         base.Dispose(disposing);
@@ -123,10 +136,10 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
         return Task.WhenAll(_transports.Select(transport => transport.TellAsync(cause))).WaitAsync(FarewellLimit);
     }
 
-    private Running Begin(string name, Operation operation, CollectiveOptions options, OperationDetail detail = default)
+    private Running Begin(string name, Operation operation, CollectiveOptions options, long byteCount, OperationDetail detail = default)
     {
         ObjectDisposedException.ThrowIf(_isDisposed || _parent is { _isDisposed: true }, this);
-        _operation.Begin(name, operation, options, detail);
+        _operation.Begin(name, operation, options, byteCount, detail);
         var running = new Running(_operation);
         try
         {

@@ -11,7 +11,8 @@ namespace Distributed.Collectives;
 /// </summary>
 /// <remarks>
 /// The kernel answers for a stopped process, so neither TCP nor HTTP/2 pings find it. Silence is counted in this thread's own steps: a
-/// process that was stopped itself, and so heard nothing, does not take its peers for silent.
+/// process that was stopped itself, and so heard nothing, does not take its peers for silent. Nor does one whose thread pool, which brings
+/// what the peers say, has not run what this thread gave it a step before.
 /// </remarks>
 internal sealed class PeerPulse : IDisposable
 {
@@ -27,6 +28,7 @@ internal sealed class PeerPulse : IDisposable
     private readonly TimeSpan _interval;
     private readonly ManualResetEventSlim _isOver = new();
     private readonly Thread _thread;
+    private volatile bool _poolRuns = true;
 
     /// <param name="streams">To every peer.</param>
     /// <param name="operation">What this rank says.</param>
@@ -62,6 +64,16 @@ internal sealed class PeerPulse : IDisposable
             if (step > 2 * _interval)
             {
                 step = 2 * _interval;
+            }
+
+            if (!_poolRuns)
+            {
+                step = TimeSpan.Zero;
+            }
+            else
+            {
+                _poolRuns = false;
+                ThreadPool.UnsafeQueueUserWorkItem(static pulse => pulse._poolRuns = true, this, preferLocal: false);
             }
 
             var heartbeat = _operation.ToHeartbeat();

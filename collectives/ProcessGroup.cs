@@ -26,6 +26,9 @@ public abstract class ProcessGroup : IDisposable
     /// <summary>One line for the user: which transport connects the ranks.</summary>
     public abstract string TransportDescription { get; }
 
+    /// <summary>What this rank's operations have cost so far, those of subgroups included, and whom it has waited for.</summary>
+    public virtual GroupStatistics Statistics => GroupStatistics.None;
+
     /// <summary>Signalled when the group has been aborted, by whichever rank.</summary>
     public abstract CancellationToken Aborted { get; }
 

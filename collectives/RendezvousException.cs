@@ -17,3 +17,6 @@ public sealed class RendezvousConnectionException(string message, Exception? inn
 
 /// <summary>The store refuses a request: it would exceed the limits of a key, a value or the store, or a value is not what the request needs.</summary>
 public sealed class RendezvousRefusedException(string message) : RendezvousException(message, null);
+
+/// <summary>The run has ended, or this process cannot take part in it as it was started; the message says which.</summary>
+public sealed class RendezvousClosedException(string message) : RendezvousException(message, null);

@@ -9,13 +9,16 @@ namespace Distributed.Collectives;
 /// One object a group, reused, so that an operation allocates nothing.
 /// </summary>
 /// <remarks>The owner thread begins and ends operations; any thread may ask for <see cref="Describe"/>.</remarks>
-internal sealed class RunningOperation(int rank)
+internal sealed class RunningOperation(int rank, OperationLog? log = null) : IDisposable
 {
     private readonly Lock _gate = new();
+    private readonly OperationLog _log = log ?? new OperationLog();
     private string? _name;
     private long _started;
     private long _ended;
     private ulong _count;
+    private long _byteCount;
+    private bool _isDisposed;
     private TimeSpan _limit;
 
     /// <summary>This rank.</summary>
@@ -44,8 +47,9 @@ internal sealed class RunningOperation(int rank)
     /// <param name="name">The method that the caller called.</param>
     /// <param name="operation">Its name on the wire.</param>
     /// <param name="options">The caller's tag and limit.</param>
+    /// <param name="byteCount">Of the caller's arguments.</param>
     /// <param name="detail">What else the ranks have to agree on.</param>
-    public void Begin(string name, Operation operation, CollectiveOptions options, OperationDetail detail = default)
+    public void Begin(string name, Operation operation, CollectiveOptions options, long byteCount = 0, OperationDetail detail = default)
     {
         var limit = options.Timeout ?? ProcessGroup.DefaultTimeout;
         if (limit <= TimeSpan.Zero || limit.TotalMilliseconds > int.MaxValue)
@@ -62,6 +66,7 @@ internal sealed class RunningOperation(int rank)
             }
 
             _count++;
+            _byteCount = byteCount;
             (_name, Operation, Tag, Detail, _limit, _started) = (name, operation, options.Tag, detail, limit, Stopwatch.GetTimestamp());
         }
     }
@@ -71,8 +76,43 @@ internal sealed class RunningOperation(int rank)
     {
         lock (_gate)
         {
-            _name = null;
             _ended = Stopwatch.GetTimestamp();
+            _log.Add(_name!, Operation, Tag, _byteCount, _started, _ended); // it was begun
+            _name = null;
+        }
+    }
+
+    /// <summary>What the operations so far have cost; of any thread.</summary>
+    public IReadOnlyList<OperationStatistics> Totals()
+    {
+        lock (_gate)
+        {
+            return _log.Totals;
+        }
+    }
+
+    /// <summary>Writes the trace, if there is to be one. A trace that cannot be written is no failure of the group.</summary>
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            if (_isDisposed)
+            {
+                return;
+            }
+
+            _isDisposed = true;
+            using (_log)
+            {
+                try
+                {
+                    _log.Write(rank);
+                }
+                catch (IOException)
+                {
+                    // The disk is full; the file says so by its end.
+                }
+            }
         }
     }
 

@@ -3,12 +3,19 @@ using Distributed.Launcher.CommandLine;
 using Distributed.Launcher.Jobs;
 using Distributed.Launcher.Output;
 using Distributed.Launcher.Processes;
+using Distributed.Launcher.Reporting;
 
 var console = ConsoleOutput.OpenStandard();
 var (options, exitCode) = LauncherCommand.Read(args, console);
 if (options is null)
 {
     return exitCode;
+}
+
+if (options.DryRun)
+{
+    console.Say(ConsoleTarget.Out, LaunchPlan.Format(options));
+    return ExitCodes.Success;
 }
 
 if (!OperatingSystem.IsWindows())

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the foreign programs that tests talk to: the official gRPC implementations and PyTorch. Does nothing where they are present;
+# Installs the foreign programs that tests talk to: the official gRPC implementations, PyTorch, etcd and ip (for nodes). Does nothing where they are present;
 # on a machine without apt-get or npm the tests that need them are skipped and say why.
 set -eu
 cd "$(dirname "$0")"
@@ -14,6 +14,8 @@ needs() { # needs PACKAGES COMMAND...: a command that works where the packages a
 needs ruby-grpc ruby -e 'require "grpc"'
 needs "python3-grpcio python3-protobuf" /usr/bin/python3 -c 'import grpc, google.protobuf'
 needs python3-torch /usr/bin/python3 -c 'import torch'
+needs etcd-server etcd --version
+needs iproute2 ip -V
 needs "nodejs npm" npm --version
 if [ -n "$packages" ]; then
   if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Distributed.Collectives.Algorithms;
@@ -50,76 +51,100 @@ internal readonly record struct Reduction(DataType Type, ReduceOperation Operati
     private void Combine<T>(ReadOnlySpan<byte> left, ReadOnlySpan<byte> right, Span<byte> result)
         where T : unmanaged, INumber<T>
     {
+        switch (Operation)
+        {
+            case ReduceOperation.Sum: Combine<T, Sum<T>>(left, right, result); break;
+            case ReduceOperation.Max: Combine<T, Greater<T>>(left, right, result); break;
+            default: Combine<T, Lesser<T>>(left, right, result); break;
+        }
+    }
+
+    private void CombineBFloat16(ReadOnlySpan<byte> left, ReadOnlySpan<byte> right, Span<byte> result)
+    {
+        switch (Operation)
+        {
+            case ReduceOperation.Sum: CombineBFloat16<Sum<float>>(left, right, result); break;
+            case ReduceOperation.Max: CombineBFloat16<Greater<float>>(left, right, result); break;
+            default: CombineBFloat16<Lesser<float>>(left, right, result); break;
+        }
+    }
+
+    private void CombineFloat16(ReadOnlySpan<byte> left, ReadOnlySpan<byte> right, Span<byte> result)
+    {
+        switch (Operation)
+        {
+            case ReduceOperation.Sum: CombineFloat16<Sum<float>>(left, right, result); break;
+            case ReduceOperation.Max: CombineFloat16<Greater<float>>(left, right, result); break;
+            default: CombineFloat16<Lesser<float>>(left, right, result); break;
+        }
+    }
+
+    // Optimized from the first call on: left to the tiers, the loop would be slow for the first ten thousand.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Combine<T, TOperator>(ReadOnlySpan<byte> left, ReadOnlySpan<byte> right, Span<byte> result)
+        where T : unmanaged, INumber<T>
+        where TOperator : struct, IElementOperator<T>
+    {
         var l = MemoryMarshal.Cast<byte, T>(left);
         var r = MemoryMarshal.Cast<byte, T>(right);
         var s = MemoryMarshal.Cast<byte, T>(result);
+        ref var l0 = ref MemoryMarshal.GetReference(l);
+        ref var r0 = ref MemoryMarshal.GetReference(r);
+        ref var s0 = ref MemoryMarshal.GetReference(s);
         var i = 0;
         for (; i <= s.Length - Vector<T>.Count; i += Vector<T>.Count)
         {
-            Apply(Load(l, i), Load(r, i)).StoreUnsafe(ref MemoryMarshal.GetReference(s), (nuint)i);
+            TOperator.Of(Vector.LoadUnsafe(ref l0, (nuint)i), Vector.LoadUnsafe(ref r0, (nuint)i)).StoreUnsafe(ref s0, (nuint)i);
         }
 
         for (; i < s.Length; i++)
         {
-            s[i] = Operation switch
-            {
-                ReduceOperation.Sum => unchecked(l[i] + r[i]),
-                ReduceOperation.Max => T.Max(l[i], r[i]),
-                _ => T.Min(l[i], r[i]),
-            };
+            s[i] = TOperator.Of(l[i], r[i]);
         }
     }
 
-    private static Vector<T> Load<T>(ReadOnlySpan<T> elements, int index) => Vector.LoadUnsafe(ref MemoryMarshal.GetReference(elements), (nuint)index);
-
-    private Vector<T> Apply<T>(Vector<T> left, Vector<T> right) => Operation switch
-    {
-        ReduceOperation.Sum => left + right,
-        ReduceOperation.Max => Vector.Max(left, right),
-        _ => Vector.Min(left, right),
-    };
-
-    private float Apply(float left, float right) => Operation switch
-    {
-        ReduceOperation.Sum => left + right,
-        ReduceOperation.Max => MathF.Max(left, right),
-        _ => MathF.Min(left, right),
-    };
-
-    private void CombineFloat16(ReadOnlySpan<byte> left, ReadOnlySpan<byte> right, Span<byte> result)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void CombineFloat16<TOperator>(ReadOnlySpan<byte> left, ReadOnlySpan<byte> right, Span<byte> result)
+        where TOperator : struct, IElementOperator<float>
     {
         var l = MemoryMarshal.Cast<byte, Half>(left);
         var r = MemoryMarshal.Cast<byte, Half>(right);
         var s = MemoryMarshal.Cast<byte, Half>(result);
         for (var i = 0; i < s.Length; i++)
         {
-            s[i] = (Half)Apply((float)l[i], (float)r[i]);
+            s[i] = (Half)TOperator.Of((float)l[i], (float)r[i]);
         }
     }
 
-    private void CombineBFloat16(ReadOnlySpan<byte> left, ReadOnlySpan<byte> right, Span<byte> result)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void CombineBFloat16<TOperator>(ReadOnlySpan<byte> left, ReadOnlySpan<byte> right, Span<byte> result)
+        where TOperator : struct, IElementOperator<float>
     {
         var l = MemoryMarshal.Cast<byte, ushort>(left);
         var r = MemoryMarshal.Cast<byte, ushort>(right);
         var s = MemoryMarshal.Cast<byte, ushort>(result);
+        ref var l0 = ref MemoryMarshal.GetReference(l);
+        ref var r0 = ref MemoryMarshal.GetReference(r);
+        ref var s0 = ref MemoryMarshal.GetReference(s);
         var i = 0;
         for (; i <= s.Length - Vector<ushort>.Count; i += Vector<ushort>.Count)
         {
-            Vector.Widen(Load(l, i), out var leftLow, out var leftHigh);
-            Vector.Widen(Load(r, i), out var rightLow, out var rightHigh);
-            Vector.Narrow(Rounded(leftLow, rightLow), Rounded(leftHigh, rightHigh)).StoreUnsafe(ref MemoryMarshal.GetReference(s), (nuint)i);
+            Vector.Widen(Vector.LoadUnsafe(ref l0, (nuint)i), out var leftLow, out var leftHigh);
+            Vector.Widen(Vector.LoadUnsafe(ref r0, (nuint)i), out var rightLow, out var rightHigh);
+            Vector.Narrow(Rounded<TOperator>(leftLow, rightLow), Rounded<TOperator>(leftHigh, rightHigh)).StoreUnsafe(ref s0, (nuint)i);
         }
 
         for (; i < s.Length; i++)
         {
-            s[i] = BFloat16.FromSingle(Apply(new BFloat16(l[i]).ToSingle(), new BFloat16(r[i]).ToSingle())).Bits;
+            s[i] = BFloat16.FromSingle(TOperator.Of(new BFloat16(l[i]).ToSingle(), new BFloat16(r[i]).ToSingle())).Bits;
         }
     }
 
     // BFloat16.FromSingle on every lane, each 16 bits wide in 32.
-    private Vector<uint> Rounded(Vector<uint> left, Vector<uint> right)
+    private static Vector<uint> Rounded<TOperator>(Vector<uint> left, Vector<uint> right)
+        where TOperator : struct, IElementOperator<float>
     {
-        var value = Apply(Vector.AsVectorSingle(left << 16), Vector.AsVectorSingle(right << 16));
+        var value = TOperator.Of(Vector.AsVectorSingle(left << 16), Vector.AsVectorSingle(right << 16));
         var bits = Vector.AsVectorUInt32(value);
         var rounded = (bits + new Vector<uint>(0x7FFF) + ((bits >>> 16) & Vector<uint>.One)) >>> 16;
         var isNumber = Vector.AsVectorUInt32(Vector.Equals(value, value));

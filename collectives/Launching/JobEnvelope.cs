@@ -64,6 +64,16 @@ public sealed class JobSecret
     /// <summary>A new secret.</summary>
     public static JobSecret Create() => new(RandomNumberGenerator.GetBytes(ByteCount));
 
+    /// <summary>The secret that everyone who holds <paramref name="keyMaterial"/> derives for <paramref name="purpose"/> (HKDF, RFC 5869).</summary>
+    /// <param name="keyMaterial">A secret of any length; as strong as it is hard to guess.</param>
+    /// <param name="purpose">What the derived secret is for: another purpose gives an unrelated one.</param>
+    public static JobSecret Derive(ReadOnlySpan<byte> keyMaterial, string purpose)
+    {
+        var bytes = new byte[ByteCount];
+        HKDF.DeriveKey(HashAlgorithmName.SHA256, keyMaterial, bytes, salt: [], info: System.Text.Encoding.UTF8.GetBytes(purpose));
+        return new JobSecret(bytes);
+    }
+
     /// <summary>HMAC-SHA256 under a key that is the secret's own for <paramref name="purpose"/> (HKDF, RFC 5869).</summary>
     /// <param name="purpose">What is proved and by whom, so that a proof fits one place only.</param>
     /// <param name="message">What the proof covers: the other side's nonce.</param>

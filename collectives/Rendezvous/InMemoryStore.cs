@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 
@@ -22,16 +23,38 @@ public sealed class InMemoryStore : RendezvousStore
     }
 
     /// <inheritdoc/>
-    public override async Task<byte[]> GetAsync(string key, TimeSpan timeout, CancellationToken cancellationToken = default)
-        => await TryGetAsync(key, timeout, cancellationToken) ?? throw StoreLimits.Missing([key], timeout);
-
-    /// <inheritdoc/>
-    public override async Task WaitAsync(IReadOnlyList<string> keys, TimeSpan timeout, CancellationToken cancellationToken = default)
+    public override async Task<byte[]?> GetChangedAsync(
+        string key, ReadOnlyMemory<byte>? known, TimeSpan timeout, CancellationToken cancellationToken = default)
     {
-        var missing = await WaitForAsync(keys, timeout, cancellationToken);
-        if (missing.Count > 0)
+        StoreLimits.CheckKey(key);
+        var limit = TimeSpan.FromMilliseconds(StoreLimits.ToMilliseconds(timeout));
+        var started = Stopwatch.GetTimestamp();
+        while (true)
         {
-            throw StoreLimits.Missing(missing, timeout);
+            Arrival arrival;
+            lock (_gate)
+            {
+                if (_values.TryGetValue(key, out var value) && !(known is { } old && old.Span.SequenceEqual(value)))
+                {
+                    return value;
+                }
+
+                arrival = ExpectLocked(key);
+            }
+
+            try
+            {
+                var left = limit - Stopwatch.GetElapsedTime(started);
+                await arrival.Came.Task.WaitAsync(left > TimeSpan.Zero ? left : TimeSpan.Zero, cancellationToken);
+            }
+            catch (TimeoutException)
+            {
+                return null;
+            }
+            finally
+            {
+                Forget([arrival]);
+            }
         }
     }
 
@@ -43,18 +66,7 @@ public sealed class InMemoryStore : RendezvousStore
         string key, ReadOnlyMemory<byte> expected, ReadOnlyMemory<byte> desired, CancellationToken cancellationToken = default)
         => Task.FromResult(CompareSet(key, expected, desired));
 
-    /// <summary>The value under <paramref name="key"/>, or <see langword="null"/> if none came in time.</summary>
-    internal async Task<byte[]?> TryGetAsync(string key, TimeSpan timeout, CancellationToken cancellationToken)
-    {
-        await WaitForAsync([key], timeout, cancellationToken);
-        lock (_gate)
-        {
-            return _values.GetValueOrDefault(key);
-        }
-    }
-
-    /// <summary>Waits for all keys; returns those that are still missing when the time has run out.</summary>
-    internal async Task<IReadOnlyList<string>> WaitForAsync(IReadOnlyList<string> keys, TimeSpan timeout, CancellationToken cancellationToken)
+    internal override async Task<IReadOnlyList<string>> WaitForAsync(IReadOnlyList<string> keys, TimeSpan timeout, CancellationToken cancellationToken)
     {
         StoreLimits.CheckKeys(keys);
         var limit = TimeSpan.FromMilliseconds(StoreLimits.ToMilliseconds(timeout));
@@ -132,9 +144,9 @@ public sealed class InMemoryStore : RendezvousStore
 
         _values[key] = value;
         _byteCount = byteCount;
-        if (_arrivals.TryGetValue(key, out var arrival))
+        if (_arrivals.Remove(key, out var arrival))
         {
-            arrival.Came.TrySetResult();
+            arrival.Came.SetResult();
         }
     }
 
@@ -142,22 +154,20 @@ public sealed class InMemoryStore : RendezvousStore
     {
         lock (_gate)
         {
-            return [.. keys.Select(key =>
-            {
-                if (_values.ContainsKey(key))
-                {
-                    return Arrival.Past(key);
-                }
-
-                if (!_arrivals.TryGetValue(key, out var arrival))
-                {
-                    _arrivals.Add(key, arrival = new Arrival(key));
-                }
-
-                arrival.WaiterCount++;
-                return arrival;
-            })];
+            return [.. keys.Select(key => _values.ContainsKey(key) ? Arrival.Past(key) : ExpectLocked(key))];
         }
+    }
+
+    /// <summary>The next value that is put under <paramref name="key"/>.</summary>
+    private Arrival ExpectLocked(string key)
+    {
+        if (!_arrivals.TryGetValue(key, out var arrival))
+        {
+            _arrivals.Add(key, arrival = new Arrival(key));
+        }
+
+        arrival.WaiterCount++;
+        return arrival;
     }
 
     private void Forget(Arrival[] arrivals)
@@ -166,7 +176,7 @@ public sealed class InMemoryStore : RendezvousStore
         {
             foreach (var arrival in arrivals)
             {
-                if (--arrival.WaiterCount == 0)
+                if (--arrival.WaiterCount == 0 && _arrivals.GetValueOrDefault(arrival.Key) == arrival)
                 {
                     _arrivals.Remove(arrival.Key);
                 }

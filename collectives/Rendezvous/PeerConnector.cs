@@ -47,9 +47,10 @@ internal sealed class PeerConnector : IDisposable
         _directory = directory;
         _socketDirectory = environment.RuntimeDirectory!; // checked by the caller
         _storeAddress = environment.StoreAddress;
-        _hostIdentity = PeerDirectory.HostIdentity(options.HostIdentity);
+        _hostIdentity = PeerDirectory.HostIdentity(options.HostIdentity, _socketDirectory);
         _choice = options.Transport ?? TransportNames.FromProcess();
-        _operation = new RunningOperation(self.Rank);
+        var traceFile = options.TraceFile is { } file ? Path.ChangeExtension(file, $"{self.Rank}{Path.GetExtension(file)}") : null;
+        _operation = new RunningOperation(self.Rank, new OperationLog(traceFile));
         _failure = new GroupFailure(_operation);
         if (environment.LocalWorldSize < environment.WorldSize)
         {
@@ -118,6 +119,7 @@ internal sealed class PeerConnector : IDisposable
         _connections.ForEach(connection => connection.Dispose());
         _listener?.DisposeAsync().AsTask().Wait(PeerHandshake.Limit);
         _certificate?.Dispose();
+        _operation.Dispose();
     }
 
     private async Task ListenAsync(CancellationToken cancellationToken)

@@ -50,12 +50,13 @@ internal sealed class PeerDirectory
     /// <summary>The ranks that have published nothing by now.</summary>
     public IEnumerable<int> Missing() => Enumerable.Range(0, _addresses.Length).Where(peer => !_addresses[peer].IsCompletedSuccessfully);
 
-    /// <summary>This boot of this machine, hashed.</summary>
+    /// <summary>This boot of this machine and the launcher's directory for sockets, hashed: two launchers of one machine have two.</summary>
     /// <param name="identity">Stands in for it where given.</param>
-    public static ByteString HostIdentity(string? identity)
+    /// <param name="runtimeDirectory">The launcher's directory.</param>
+    public static ByteString HostIdentity(string? identity, string runtimeDirectory)
     {
         const string BootId = "/proc/sys/kernel/random/boot_id";
-        identity ??= $"{Environment.MachineName} {(File.Exists(BootId) ? File.ReadAllText(BootId).Trim() : "")}";
+        identity ??= $"{Environment.MachineName} {(File.Exists(BootId) ? File.ReadAllText(BootId).Trim() : "")} {runtimeDirectory}";
         return UnsafeByteOperations.UnsafeWrap(SHA256.HashData(Encoding.UTF8.GetBytes(identity)));
     }
 

@@ -24,7 +24,14 @@ public sealed record PeerRendezvousOptions
     public TimeSpan SilenceLimit { get; init; } = PeerPulse.DefaultSilenceLimit;
 
     /// <summary>
-    /// Says which ranks share a host, and so a Unix socket: those of equal identity. <see langword="null"/> for this boot of this machine.
+    /// Where each rank writes a trace of its operations when it leaves, in Chrome's format; <see langword="null"/> for nowhere. The rank's
+    /// number comes before the extension: trace.json becomes trace.0.json. A world of one writes none.
+    /// </summary>
+    public string? TraceFile { get; init; }
+
+    /// <summary>
+    /// Says which ranks share a host, and so a Unix socket: those of equal identity. <see langword="null"/> for this boot of this
+    /// machine and the runtime directory in which its sockets are.
     /// </summary>
     public string? HostIdentity { get; init; }
 }

@@ -4,21 +4,39 @@ using Grpc.Core;
 
 namespace Distributed.Collectives;
 
-/// <summary>Serves an <see cref="InMemoryStore"/> to the ranks of the job.</summary>
-internal sealed class StoreService(InMemoryStore store, StoreAuthentication authentication) : Store.StoreBase
+/// <summary>Serves a store to the processes of the job.</summary>
+/// <param name="store">What it serves; the owner disposes it.</param>
+/// <param name="authentication">Who may call.</param>
+/// <param name="certificateHash">SHA-256 of the server's certificate; <see langword="null"/> where there is none.</param>
+internal sealed class StoreService(RendezvousStore store, StoreAuthentication authentication, byte[]? certificateHash) : Store.StoreBase
 {
+    public override Task<IntroduceReply> Introduce(IntroduceRequest request, ServerCallContext context)
+    {
+        if (certificateHash is null || request.Nonce.Length != StoreAuthentication.NonceByteCount)
+        {
+            throw new RpcException(new Status(StatusCode.InvalidArgument, "an introduction belongs to a connection with TLS and has a nonce of 32 bytes"));
+        }
+
+        var proof = authentication.ProveServer(request.Nonce.Span, certificateHash);
+        return Task.FromResult(new IntroduceReply { HmacSha256 = UnsafeByteOperations.UnsafeWrap(proof) });
+    }
+
     public override Task<SetReply> Set(SetRequest request, ServerCallContext context)
         => Answer(context, async () =>
         {
-            await store.SetAsync(request.Key, request.Value.Memory);
+            await store.SetAsync(request.Key, request.Value.Memory, context.CancellationToken);
             return new SetReply();
         });
 
     public override Task<GetReply> Get(GetRequest request, ServerCallContext context)
         => Answer(context, async () =>
         {
-            var value = await store.TryGetAsync(request.Key, TimeSpan.FromMilliseconds(request.TimeoutMilliseconds), context.CancellationToken);
-            return new GetReply { Found = value is not null, Value = UnsafeByteOperations.UnsafeWrap(value) };
+            var value = await store.GetChangedAsync(
+                request.Key,
+                request.HasKnown ? request.Known.Memory : default(ReadOnlyMemory<byte>?),
+                TimeSpan.FromMilliseconds(request.TimeoutMilliseconds),
+                context.CancellationToken);
+            return new GetReply { Found = value is not null, Value = UnsafeByteOperations.UnsafeWrap(value ?? []) };
         });
 
     public override Task<WaitReply> Wait(WaitRequest request, ServerCallContext context)
@@ -29,12 +47,12 @@ internal sealed class StoreService(InMemoryStore store, StoreAuthentication auth
         });
 
     public override Task<AddReply> Add(AddRequest request, ServerCallContext context)
-        => Answer(context, async () => new AddReply { Sum = await store.AddAsync(request.Key, request.Delta) });
+        => Answer(context, async () => new AddReply { Sum = await store.AddAsync(request.Key, request.Delta, context.CancellationToken) });
 
     public override Task<CompareSetReply> CompareSet(CompareSetRequest request, ServerCallContext context)
         => Answer(context, async () =>
         {
-            var value = await store.CompareSetAsync(request.Key, request.Expected.Memory, request.Desired.Memory);
+            var value = await store.CompareSetAsync(request.Key, request.Expected.Memory, request.Desired.Memory, context.CancellationToken);
             return new CompareSetReply { Value = UnsafeByteOperations.UnsafeWrap(value) };
         });
 
@@ -48,6 +66,10 @@ internal sealed class StoreService(InMemoryStore store, StoreAuthentication auth
         catch (RendezvousRefusedException refusal)
         {
             throw new RpcException(new Status(StatusCode.FailedPrecondition, refusal.Message));
+        }
+        catch (RendezvousException failure)
+        {
+            throw new RpcException(new Status(StatusCode.Unavailable, failure.Message)); // of the store behind this one
         }
     }
 }

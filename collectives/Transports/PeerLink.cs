@@ -9,6 +9,9 @@ internal sealed class PeerLink(PeerTransport transport, RunningOperation operati
     private ulong _sent;
     private ulong _received;
 
+    /// <summary>The payload that has been sent.</summary>
+    public long SentByteCount { get; private set; }
+
     /// <inheritdoc cref="PeerTransport.LastPhase"/>
     public string LastPhase => transport.LastPhase;
 
@@ -19,7 +22,10 @@ internal sealed class PeerLink(PeerTransport transport, RunningOperation operati
     /// <param name="payload">[byte]; free for reuse on return.</param>
     /// <param name="messageByteCount">The length of the whole message.</param>
     public void Send(ReadOnlySpan<byte> payload, long messageByteCount)
-        => transport.Send(new SegmentHeader(operation.Operation, operation.Tag, _sent++, messageByteCount, operation.Detail), payload, operation);
+    {
+        transport.Send(new SegmentHeader(operation.Operation, operation.Tag, _sent++, messageByteCount, operation.Detail), payload, operation);
+        SentByteCount += payload.Length;
+    }
 
     /// <summary>Receives the next segment, of the length of <paramref name="destination"/>, of a message of <paramref name="messageByteCount"/>.</summary>
     /// <exception cref="PeerProtocolException">The peer sent another one.</exception>

@@ -11,6 +11,9 @@ internal sealed class PeerMesh(int rank, PeerLink?[] links)
     /// <summary>The number of ranks.</summary>
     public int WorldSize => links.Length;
 
+    /// <summary>What has been sent to all of them.</summary>
+    public long SentByteCount => links.Sum(link => link?.SentByteCount ?? 0);
+
     /// <summary>The link to a rank other than this one.</summary>
     public PeerLink this[int peer] => links[peer]!;
 

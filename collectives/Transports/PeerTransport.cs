@@ -46,6 +46,9 @@ internal abstract class PeerTransport(int peerRank) : IDisposable
     /// <summary>Where the peer was when it was last heard of, for the end of an error's clause; empty where it was not.</summary>
     public virtual string LastPhase => "";
 
+    /// <summary>How long this rank has waited for the peer's segments.</summary>
+    public abstract TimeSpan Waited { get; }
+
     /// <summary>Sends a segment; one segment can be on its way without the peer's waiting for it.</summary>
     /// <param name="header">Of the segment.</param>
     /// <param name="payload">[byte]; free for reuse on return.</param>

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Distributed.Collectives.Transports;
 
 /// <summary>
@@ -23,6 +25,10 @@ internal sealed class SegmentMailbox
     private bool _isParked;
     private bool _isClosed;
     private TaskCompletionSource? _room;
+    private long _waitedTicks;
+
+    /// <summary>How long the owner thread has waited for segments.</summary>
+    public TimeSpan Waited => TimeSpan.FromTicks(Interlocked.Read(ref _waitedTicks));
 
     /// <summary>Whether no segment will come any more.</summary>
     public bool IsClosed => Volatile.Read(ref _isClosed);
@@ -45,8 +51,11 @@ internal sealed class SegmentMailbox
     /// <exception cref="CollectiveException">None came: the group has failed, or fails by this.</exception>
     public ReceivedSegment Take(RunningOperation operation, GroupFailure failure, PeerTransport peer)
     {
+        var started = Stopwatch.GetTimestamp();
         Spin();
-        if (TryTake(operation, out var segment))
+        var isTaken = TryTake(operation, out var segment);
+        Interlocked.Add(ref _waitedTicks, Stopwatch.GetElapsedTime(started).Ticks);
+        if (isTaken)
         {
             return new ReceivedSegment(segment.Header, segment.Payload.Span);
         }

@@ -1,4 +1,5 @@
 using Distributed.Launcher.Jobs;
+using Distributed.Launcher.Placement;
 
 namespace Distributed.Launcher.CommandLine;
 
@@ -28,6 +29,15 @@ internal sealed record LaunchOptions
 
     /// <summary>Whether every rank has local rank 0 and a GPU of its own.</summary>
     public bool VirtualLocalRank { get; init; }
+
+    /// <summary>[local rank][], the CPUs of each rank; <see langword="null"/> where they share all.</summary>
+    public IReadOnlyList<int[]>? Cpus { get; init; }
+
+    /// <summary>The ranks as a grid; <see langword="null"/> where none was given.</summary>
+    public RankMesh? Mesh { get; init; }
+
+    /// <summary>Whether to print what would be started, and start nothing.</summary>
+    public bool DryRun { get; init; }
 
     /// <summary>When a group that has failed is started again.</summary>
     public required RestartLimits Restarts { get; init; }

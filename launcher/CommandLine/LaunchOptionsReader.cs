@@ -1,5 +1,7 @@
+using Distributed.Collectives;
 using Distributed.Launcher.Jobs;
 using Distributed.Launcher.Processes;
+using Distributed.Launcher.Rendezvous;
 
 namespace Distributed.Launcher.CommandLine;
 
@@ -24,8 +26,7 @@ internal sealed class LaunchOptionsReader(OptionValues values)
         var nodes = new NodeOptionsReader(values, _notes).Read(standalone);
         if (!nodes.IsOneNode)
         {
-            values.Report($"{values.Source(LauncherOption.Nnodes)} {values.Text(LauncherOption.Nnodes)}: several nodes are not supported yet; "
-                + "write 1 and start one job a node.");
+            CheckNodes(nodes);
         }
 
         var restarts = Restarts();
@@ -40,6 +41,10 @@ internal sealed class LaunchOptionsReader(OptionValues values)
         }
 
         CheckWhatNeedsNothingHere();
+        var placement = new PlacementOptionsReader(values, _notes);
+        var mesh = placement.Mesh(nodes, localWorldSize);
+        var cpus = placement.Cpus(localWorldSize, virtualLocalRank);
+        var dryRun = values.Flag(LauncherOption.DryRun);
         var (masterAddress, masterPort) = Master(standalone, nodes);
         return program is null ? null : new LaunchOptions
         {
@@ -51,6 +56,9 @@ internal sealed class LaunchOptionsReader(OptionValues values)
             MasterAddress = masterAddress,
             MasterPort = masterPort,
             VirtualLocalRank = virtualLocalRank,
+            Cpus = cpus,
+            Mesh = mesh,
+            DryRun = dryRun,
             Restarts = restarts,
             ShutdownTimeout = shutdownTimeout,
             SignalsToHandle = signals,
@@ -62,14 +70,15 @@ internal sealed class LaunchOptionsReader(OptionValues values)
     /// <summary>The program of the command line, with the options that say how to run it.</summary>
     public WorkerProgram? FindProgram(IReadOnlyList<string> words, WorkerProgramFinder finder)
     {
-        var way = (Module: values.Flag(LauncherOption.Module), NoPython: values.Flag(LauncherOption.NoPython), RunPath: values.Flag(LauncherOption.RunPath));
-        if (way is { Module: true, NoPython: true })
+        var (module, noPython, runPath)
+            = (values.Flag(LauncherOption.Module), values.Flag(LauncherOption.NoPython), values.Flag(LauncherOption.RunPath));
+        if (module && noPython)
         {
             values.Report("--no-python and --module exclude each other: a module is run by Python; leave one of them out.");
             return null;
         }
 
-        if (way is { Module: true, RunPath: true })
+        if (module && runPath)
         {
             values.Report("--run-path and --module exclude each other: one takes a file, the other a module; leave one of them out.");
             return null;
@@ -83,8 +92,39 @@ internal sealed class LaunchOptionsReader(OptionValues values)
         }
 
         // torchrun lets --run-path win over --no-python.
-        var kind = way.Module ? ProgramKind.Module : way.RunPath ? ProgramKind.Script : way.NoPython ? ProgramKind.Executable : ProgramKind.ByName;
+        var kind = module ? ProgramKind.Module
+            : runPath ? ProgramKind.Script
+            : noPython ? ProgramKind.Executable
+            : ProgramKind.ByName;
         return finder.Find(words, kind, values);
+    }
+
+    private void CheckNodes(NodeOptions nodes)
+    {
+        var source = $"{values.Source(LauncherOption.Nnodes)} {values.Text(LauncherOption.Nnodes)}";
+        if (nodes.MaxNodes > RendezvousState.MaxNodeCount)
+        {
+            values.Report($"{source}: a rendezvous takes {RendezvousState.MaxNodeCount} nodes; name fewer, with more ranks on each.");
+        }
+
+        if (nodes.Backend == RendezvousBackend.Static && nodes.MinNodes != nodes.MaxNodes)
+        {
+            values.Report($"{source}: with the static backend the number of nodes is fixed; write one number, or --rdzv-backend c10d.");
+        }
+
+        if (nodes.EndpointPort == 0)
+        {
+            values.Report($"{values.Source(LauncherOption.RdzvEndpoint)} has port 0, which no other node can know; name a port.");
+        }
+
+        try
+        {
+            _ = new RendezvousSettings(nodes.Configuration);
+        }
+        catch (RendezvousClosedException exception)
+        {
+            values.Report(exception.Message);
+        }
     }
 
     private int LocalWorldSize()
@@ -152,9 +192,10 @@ internal sealed class LaunchOptionsReader(OptionValues values)
             var number = Signals.NumberOf(name);
             if (number is null or Signals.Kill || number == Signals.Stop)
             {
-                _notes.Add($"{values.Source(LauncherOption.SignalsToHandle)}: {name} is no signal that can be handled on this system; it is passed over.");
+                var source = values.Source(LauncherOption.SignalsToHandle);
+                _notes.Add($"{source}: {name} is no signal that can be handled on this system; it is passed over.");
             }
-            else
+            else if (!signals.Contains(number.Value))
             {
                 signals.Add(number.Value);
             }

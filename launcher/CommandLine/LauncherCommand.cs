@@ -73,5 +73,6 @@ internal static class LauncherCommand
             """;
     }
 
-    private static string Name(LauncherOption option) => option.Alias is { } alias ? $"{alias}, {option.Name}" : $"{option.Name} {option.ValueName}";
+    private static string Name(LauncherOption option)
+        => option.Alias is { } alias ? $"{alias}, {option.Name}" : $"{option.Name} {option.ValueName}";
 }

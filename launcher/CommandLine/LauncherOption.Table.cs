@@ -12,6 +12,14 @@ internal sealed partial record LauncherOption
     public static readonly LauncherOption VirtualLocalRank = new(
         "--virtual-local-rank", null, "LOCAL_RANK=0 for every rank, and one GPU each in CUDA_VISIBLE_DEVICES.");
 
+    public static readonly LauncherOption Mesh = new(
+        "--mesh", "pp=2,tp=4", "The ranks as a grid, the last dimension fastest: sets PP_RANK, PP_SIZE, TP_RANK, TP_SIZE.");
+
+    public static readonly LauncherOption NumaBinding = new(
+        "--numa-binding", "MODE", "Bind ranks to CPUs (Linux): node, socket, exclusive (own cores) or core-complex (one cache).");
+
+    public static readonly LauncherOption DryRun = new("--dry-run", null, "Print what would be started, and start nothing.");
+
     public static readonly LauncherOption Module = new(
         "--module", null, "The program is a Python module, run with python3 -m.", Alias: "-m");
 
@@ -23,9 +31,9 @@ internal sealed partial record LauncherOption
     public static readonly LauncherOption StartMethod = new(
         "--start-method", "METHOD", "Accepted and not needed (spawn, fork, forkserver): ranks are always programs of their own.");
 
-    public static readonly LauncherOption Nnodes = new("--nnodes", "N[:N]", "Nodes; this version runs one.");
+    public static readonly LauncherOption Nnodes = new("--nnodes", "N[:N]", "Nodes, or the least and the most of them. Default 1.");
 
-    public static readonly LauncherOption NodeRank = new("--node-rank", "N", "Rank of this node; with one node 0.");
+    public static readonly LauncherOption NodeRank = new("--node-rank", "N", "Rank of this node among the nodes. Default 0 with the static backend.");
 
     public static readonly LauncherOption RdzvBackend = new(
         "--rdzv-backend", "NAME", "How nodes meet: static, c10d or etcd. Default static; one node needs none.");
@@ -113,9 +121,17 @@ internal sealed partial record LauncherOption
     /// <summary>All of them, as --help groups them.</summary>
     public static readonly IReadOnlyList<(string Title, IReadOnlyList<LauncherOption> Options)> Groups =
     [
-        ("Program and ranks", [NprocPerNode, Role, VirtualLocalRank, Module, NoPython, RunPath, StartMethod]),
+        ("Program and ranks", [NprocPerNode, Role, VirtualLocalRank, Mesh, NumaBinding, Module, NoPython, RunPath, StartMethod, DryRun]),
         ("Nodes", [Nnodes, NodeRank, RdzvBackend, RdzvEndpoint, RdzvId, RdzvConf, Standalone, MasterAddr, MasterPort, LocalAddr]),
-        ("Failures", [MaxRestarts, MaxRestartsWindow, MinUptime, RestartBackoff, NoRestartExitCodes, ShutdownTimeout, SignalsToHandle, MonitorInterval]),
-        ("Output", [LogDir, Redirects, Tee, LocalRanksFilter, DuplicateStdoutFilters, DuplicateStderrFilters, LogMaxSize, LogLinePrefixTemplate, Color, Fold, LogsSpecs, EventLogHandler, EventLog]),
+        ("Failures",
+        [
+            MaxRestarts, MaxRestartsWindow, MinUptime, RestartBackoff, NoRestartExitCodes, ShutdownTimeout, SignalsToHandle,
+            MonitorInterval,
+        ]),
+        ("Output",
+        [
+            LogDir, Redirects, Tee, LocalRanksFilter, DuplicateStdoutFilters, DuplicateStderrFilters, LogMaxSize, LogLinePrefixTemplate,
+            Color, Fold, LogsSpecs, EventLogHandler, EventLog,
+        ]),
     ];
 }

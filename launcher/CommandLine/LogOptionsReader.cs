@@ -25,7 +25,12 @@ internal sealed class LogOptionsReader(OptionValues values)
             MaxFileByteCount = Size(),
             PrefixTemplate = values.TextOrEmpty(LauncherOption.LogLinePrefixTemplate)
                 ?? values.Variable("TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE"),
-            Color = Enum.Parse<ColorChoice>(values.Choice(LauncherOption.Color, "auto", "auto", "always", "never"), ignoreCase: true),
+            Color = values.Choice(LauncherOption.Color, "auto", "auto", "always", "never") switch
+            {
+                "always" => ColorChoice.Always,
+                "never" => ColorChoice.Never,
+                _ => ColorChoice.Auto,
+            },
             Fold = values.Flag(LauncherOption.Fold),
             EventsOnConsole = values.Choice(LauncherOption.EventLogHandler, "null", "null", "console") == "console",
             EventFile = EventFile(),

@@ -27,6 +27,14 @@ internal sealed record WorkerProgram(string Title, string Path, IReadOnlyList<st
 {
     private const string LocalRankMacro = "${local_rank}";
 
+    /// <summary>Whether its ranks are told the job's secret over stdin, by which they find each other in the job's store.</summary>
+    public bool TakesEnvelope { get; } = IsBundled
+        || EnvelopeRequest.IsMadeBy(Arguments is ["exec", var assembly, ..] && assembly.EndsWith(".dll", StringComparison.Ordinal) ? assembly : Path);
+
+    /// <summary>Whether it runs on .NET: an assembly, or the executable that lies beside one.</summary>
+    public bool IsDotnet { get; } = Title.EndsWith(".dll", StringComparison.Ordinal)
+        || File.Exists((Path.EndsWith(".exe", StringComparison.Ordinal) ? Path[..^4] : Path) + ".runtimeconfig.json");
+
     /// <summary>The arguments of one rank: <c>${local_rank}</c> in them becomes its number.</summary>
     public IReadOnlyList<string> ArgumentsOf(int localRank)
         => [.. Arguments.Select(argument => argument.Replace(

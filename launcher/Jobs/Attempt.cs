@@ -5,26 +5,31 @@ using Distributed.Launcher.Reporting;
 
 namespace Distributed.Launcher.Jobs;
 
-/// <summary>One life of the group: the ranks of this node from their start to the end of the last, and the store that they meet in.</summary>
+/// <summary>One life of the group: the ranks of this node from the first start to the last end, and the store that they meet in.</summary>
 /// <param name="plan">What they are started with.</param>
 /// <param name="starter">Starts them.</param>
 /// <param name="group">Supervises them; owned by the attempt.</param>
 /// <param name="mailbox">Brings what happens to the agent's thread.</param>
 internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup group, Mailbox mailbox) : IDisposable
 {
+    private static readonly TimeSpan StoreLimit = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan OrphanLimit = TimeSpan.FromSeconds(1);
 
     private Task<StoreServer>? _store;
     private string? _failure; // of the launcher itself
 
+    /// <summary>Called once when the first failure of a rank is settled, with the time from the start of the ranks to it, and what there is to say of a rank.</summary>
+    public Action<FailureAnalysis, TimeSpan, Func<RankExit, RankDetails>>? Failed { get; init; }
+
     /// <summary>Starts a store beside the ranks, which knock until it is there.</summary>
     /// <param name="path">Of its socket; the plan has the address.</param>
-    public void StartStore(string path)
+    /// <param name="shared">The store that the ranks of all nodes share, where there are several; else it is an empty one.</param>
+    public void StartStore(string path, RendezvousStore? shared = null)
     {
         _store = Task.Run(async () =>
         {
             var (jobId, secret) = await plan.Identity!;
-            return await StoreServer.StartAsync(path, jobId, secret);
+            return await StoreServer.StartAsync(path, jobId, secret, shared);
         });
         _store.ContinueWith(
             failed => mailbox.Post(() =>
@@ -45,6 +50,7 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
     {
         group.Start(localRank => starter.Start(plan, localRank), plan.Placement.LocalWorldSize);
         var startTime = Stopwatch.GetElapsedTime(0);
+        group.Failed = analysis => Failed?.Invoke(analysis, Stopwatch.GetElapsedTime(0) - startTime, DetailsOf);
         started();
         var supervisor = group.Supervise(takesLong);
         var orphans = OperatingSystem.IsWindows() ? [] : Orphans.KillAll(OrphanLimit);
@@ -56,24 +62,38 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
             StoppedBySignal = supervisor.StoppedBySignal,
             StartFailure = group.StartFailure,
             LauncherFailure = _failure,
+            Exits = supervisor.Exits,
+            Collateral = supervisor.Collateral,
             Failure = failure,
             Details = failure?.Others.Append(failure.RootCause).ToDictionary(exit => exit.Rank, DetailsOf) ?? [],
             ErrorFile = failure is null ? null : plan.Logs.ErrorFileOf(failure.RootCause.LocalRank),
             Uptime = (supervisor.FirstFailureTime ?? startTime) - startTime,
-            LeftBehindCount = supervisor.Alive.Count + orphans.Count,
+            Orphans = orphans,
+            IsClean = supervisor.Alive.Count + orphans.Count == 0,
         };
     }
 
-    public void Dispose()
+    /// <summary>
+    /// Ends the store, where another attempt follows. That of the last one goes with the launcher: nobody waits for it to remove its
+    /// socket, and the job's directory is removed as a whole.
+    /// </summary>
+    public void StopStore()
     {
-        group.Dispose();
+        try
+        {
+            (_store is null ? Task.CompletedTask : StopAsync(_store)).Wait(StoreLimit);
+        }
+        catch (AggregateException)
+        {
+            // It never came up, or did not end well: the next one has a socket of its own.
+        }
+    }
 
-        // The next attempt's store has a socket of its own, so nobody needs to wait for the end of this one.
-        _store?.ContinueWith(
-            started => started.Result.DisposeAsync().AsTask(),
-            CancellationToken.None,
-            TaskContinuationOptions.OnlyOnRanToCompletion,
-            TaskScheduler.Default);
+    public void Dispose() => group.Dispose();
+
+    private static async Task StopAsync(Task<StoreServer> store)
+    {
+        await using var server = await store;
     }
 
     private RankDetails DetailsOf(RankExit failure)

@@ -15,6 +15,12 @@ internal sealed record AttemptOutcome
     /// <summary>Why the launcher itself could not go on, a sentence.</summary>
     public string? LauncherFailure { get; init; }
 
+    /// <summary>The ends of the ranks, in the order in which they died.</summary>
+    public IReadOnlyList<RankExit> Exits { get; init; } = [];
+
+    /// <summary>The ranks that ended because the launcher told them to.</summary>
+    public IReadOnlySet<int> Collateral { get; init; } = new HashSet<int>();
+
     /// <summary>Which rank failed first, and the others.</summary>
     public FailureAnalysis? Failure { get; init; }
 
@@ -27,6 +33,9 @@ internal sealed record AttemptOutcome
     /// <summary>From the start of the last rank to the first failure.</summary>
     public TimeSpan Uptime { get; init; }
 
-    /// <summary>Ranks that outlived SIGKILL, and may still hold what the next attempt needs.</summary>
-    public int LeftBehindCount { get; init; }
+    /// <summary>Processes that the ranks left and that outlived SIGKILL.</summary>
+    public IReadOnlyList<int> Orphans { get; init; } = [];
+
+    /// <summary>Whether nothing of it is left that may hold what the next attempt needs.</summary>
+    public bool IsClean { get; init; }
 }

@@ -13,7 +13,7 @@ namespace Distributed.Launcher.Jobs;
 /// Everything is decided on the thread that calls <see cref="Run"/>, which also starts the programs and therefore stays until the last of
 /// them is gone.
 /// </summary>
-internal sealed class LocalAgent : IDisposable
+internal sealed partial class LocalAgent : IDisposable
 {
     private static readonly TimeSpan Settle = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan KillWait = TimeSpan.FromSeconds(5);
@@ -34,6 +34,7 @@ internal sealed class LocalAgent : IDisposable
     private readonly Guardian? _guardian;
     private readonly DeathWatcher _deaths;
     private readonly SignalHandlers _signals;
+    private readonly JobEvents _events;
     private readonly RankStarter _starter;
     private Task<MasterPort> _port; // of the next attempt
     private Task<JobIdentity>? _identity; // of the next attempt, where the ranks take an envelope
@@ -48,9 +49,10 @@ internal sealed class LocalAgent : IDisposable
     {
         _options = options;
         _console = console;
+        _events = new JobEvents(options, console, _host);
         _job = JobDirectory.Create();
         _port = Task.Run(ChoosePort); // Loading the framework's sockets takes a while; the rest of the start goes on beside it.
-        _identity = options.Program.IsBundled ? Task.Run(JobIdentity.Create) : null;
+        _identity = options.Program.TakesEnvelope ? Task.Run(JobIdentity.Create) : null;
         _guardian = StartGuardian();
         _deaths = DeathWatcher.Create();
         _signals = new SignalHandlers(options.SignalsToHandle, OnSignal, Forward);
@@ -65,11 +67,15 @@ internal sealed class LocalAgent : IDisposable
 
     /// <summary>Runs the job and returns the exit code of the launcher.</summary>
     /// <exception cref="JobDirectoryException">A folder or port for the job cannot be had.</exception>
-    public int Run() => _options.Program.IsBundled && WorldSize > 1 && Preflight() is { } exitCode ? exitCode : RunAttempts();
+    public int Run()
+        => !_options.Nodes.IsOneNode ? RunNodes()
+            : _options.Program.IsBundled && WorldSize > 1 && Preflight(WorldSize) is { } exitCode ? exitCode
+            : RunAttempts();
 
     public void Dispose()
     {
         _signals.Dispose();
+        _events.Dispose();
         _deaths.Dispose();
         if (!OperatingSystem.IsWindows())
         {
@@ -108,11 +114,12 @@ internal sealed class LocalAgent : IDisposable
     /// Has the bundled worker check its input once before any rank is started, so that a mistake is told once and not by every rank. One
     /// rank alone checks for itself.
     /// </summary>
+    /// <param name="worldSize">Ranks of the job.</param>
     /// <returns>The exit code to end with; <see langword="null"/> to go on.</returns>
-    private int? Preflight()
+    private int? Preflight(int worldSize)
     {
         using var group = NewGroup(logs: null);
-        group.Start(_ => _starter.StartPreflight(WorldSize), count: 1);
+        group.Start(_ => _starter.StartPreflight(worldSize), count: 1);
         var supervisor = group.Supervise(TellLongTeardown);
         if (group.StartFailure is { } failure)
         {
@@ -140,27 +147,37 @@ internal sealed class LocalAgent : IDisposable
         return end.ShellCode;
     }
 
-    private int RunAttempts()
+    private void TellHowItRuns()
     {
-        if (_starter.ShareCores() is { } threads && !_options.Program.IsBundled)
+        if (_starter.ShareNote is { } share)
         {
-            // The bundled worker shares the cores out by itself, and says so.
-            var share = $"{Environment.ProcessorCount} cores / {WorldSize} ranks";
-            Note($"OMP_NUM_THREADS={threads} for each rank ({share}); set it to choose another number.");
+            Note(share);
+        }
+
+        foreach (var line in _options.Mesh?.Map() ?? [])
+        {
+            Note($"mesh {line}");
         }
 
         if (_logs.UnnamedFolder is { } folder)
         {
             Note($"logs are kept in {folder}.");
         }
+    }
 
+    private int RunAttempts()
+    {
+        TellHowItRuns();
         var restartCount = 0;
         while (true)
         {
             var outcome = RunAttempt(restartCount);
             if (!MayRestart(outcome) || !Restart(outcome, restartCount + 1))
             {
-                return Conclude(outcome);
+                var exitCode = Conclude(outcome);
+                var error = outcome.Failure is { } failure ? FailureReport.Describe(failure.RootCause) : outcome.LauncherFailure;
+                _events.JobEnded(groupRank: 0, restartCount, exitCode, error);
+                return exitCode;
             }
 
             restartCount++;
@@ -192,10 +209,35 @@ internal sealed class LocalAgent : IDisposable
             attempt.StartStore(storePath);
         }
 
-        return attempt.Run(
-            started: RemoveStale,
+        return RunToItsEnd(attempt, plan, output);
+    }
+
+    private AttemptOutcome RunToItsEnd(Attempt attempt, AttemptPlan plan, AttemptOutput output)
+    {
+        var outcome = attempt.Run(
+            started: () =>
+            {
+                RemoveStale();
+                _events.GroupStarted(plan);
+            },
             TellLongTeardown,
             (group, supervisor) => WaitForOutput(group, supervisor, output));
+        foreach (var exit in outcome.Exits)
+        {
+            _events.RankEnded(plan, exit, outcome.Collateral.Contains(exit.Rank));
+        }
+
+        foreach (var id in outcome.Orphans)
+        {
+            Say($"process {id}, which a rank left, does not end although it was killed; it is left behind.");
+        }
+
+        if (MayRestart(outcome))
+        {
+            attempt.StopStore();
+        }
+
+        return outcome;
     }
 
     private void RemoveStale() => ThreadPool.UnsafeQueueUserWorkItem(static job => job.RemoveStale(), _job, preferLocal: false);
@@ -205,7 +247,8 @@ internal sealed class LocalAgent : IDisposable
 
     /// <summary>Whether the end of an attempt is one that another attempt may mend.</summary>
     private bool MayRestart(AttemptOutcome outcome)
-        => _stopSignal is null && outcome is { Failure: not null, StoppedBySignal: null, StartFailure: null, LauncherFailure: null, LeftBehindCount: 0 }
+        => _stopSignal is null
+            && outcome is { Failure: not null, StoppedBySignal: null, StartFailure: null, LauncherFailure: null, IsClean: true }
             && !IsRefusalOfInput(outcome.Failure);
 
     /// <summary>Waits for the next attempt, if there is to be one; says which rank was the cause.</summary>
@@ -223,22 +266,33 @@ internal sealed class LocalAgent : IDisposable
             return false;
         }
 
-        Say(string.Create(
-            CultureInfo.InvariantCulture,
-            $"rank {cause.Rank} failed first ({FailureReport.Describe(cause)}); restart {number} of the group in {delay.TotalSeconds:0.###} s ({_restarts.Used} of {_options.Restarts.MaxRestarts})."));
-        if (Interlocked.CompareExchange(ref _state, Running, Concluding) == Leaving)
-        {
-            Thread.Sleep(Timeout.Infinite); // A signal is ending the launcher where it stands.
-        }
-
+        var when = string.Create(CultureInfo.InvariantCulture, $"{delay.TotalSeconds:0.###} s ({_restarts.Used} of {_options.Restarts.MaxRestarts})");
+        Say($"rank {cause.Rank} failed first ({FailureReport.Describe(cause)}); restart {number} of the group in {when}.");
+        _events.GroupRestarts(groupRank: 0, number, cause, delay);
+        ListenToSignals();
         _port = Task.Run(ChoosePort);
         _identity = _identity is null ? null : Task.Run(JobIdentity.Create);
+        return Pause(delay);
+    }
+
+    /// <summary>Waits; returns whether no signal asks the launcher to end.</summary>
+    private bool Pause(TimeSpan delay)
+    {
         for (var end = Now + delay; _stopSignal is null && Now < end;)
         {
             _mailbox.RunNext(end - Now);
         }
 
         return _stopSignal is null;
+    }
+
+    /// <summary>After the end of an attempt: a signal is again something to be told of.</summary>
+    private void ListenToSignals()
+    {
+        if (Interlocked.CompareExchange(ref _state, Running, Concluding) == Leaving)
+        {
+            Thread.Sleep(Timeout.Infinite); // A signal is ending the launcher where it stands.
+        }
     }
 
     /// <summary>Tells what there is to tell of the last attempt.</summary>
@@ -271,7 +325,8 @@ internal sealed class LocalAgent : IDisposable
         }
 
         var end = analysis.RootCause.End;
-        if (ParentErrorFile.CopyUp(outcome.ErrorFile, end.TorchCode, Environment.GetEnvironmentVariable(ParentErrorFile.Variable)) is { } problem)
+        var parentFile = Environment.GetEnvironmentVariable(ParentErrorFile.Variable);
+        if (ParentErrorFile.CopyUp(outcome.ErrorFile, end.TorchCode, parentFile) is { } problem)
         {
             Say(problem);
         }
@@ -323,10 +378,11 @@ internal sealed class LocalAgent : IDisposable
         {
             _stopSignal ??= signal;
             _group?.OnSignal(signal);
+            _stopping?.Cancel();
         });
     }
 
-    /// <summary>Passes a signal on that is meant for the ranks. Ctrl-Z stops the launcher after them, if there is a shell to wake it again.</summary>
+    /// <summary>Passes on a signal that is meant for the ranks. Ctrl-Z stops the launcher after them, if a shell can wake it again.</summary>
     private void Forward(int signal) => _mailbox.Post(() =>
     {
         _group?.Forward(signal);

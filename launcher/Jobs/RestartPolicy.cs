@@ -70,6 +70,15 @@ internal sealed class RestartPolicy(RestartLimits limits)
         return new(TimeSpan.FromSeconds(delay), null);
     }
 
+    /// <summary>Counts a restart that another node has decided on.</summary>
+    /// <param name="uptime">How long the group has lived before it.</param>
+    /// <param name="now">Of any clock that does not go back.</param>
+    public void Count(TimeSpan uptime, TimeSpan now)
+    {
+        _wasUp |= uptime >= limits.MinUptime;
+        _restarts.Add(now);
+    }
+
     private string? Refusal(int exitCode, TimeSpan uptime)
         => limits.NoRestartExitCodes.Contains(exitCode)
             ? Invariant($"no restart: exit code {exitCode} is one of --no-restart-exit-codes.")

@@ -41,6 +41,9 @@ internal sealed class Supervisor(IReadOnlyCollection<int> ranks, SupervisorLimit
     /// <summary>When the first rank failed by itself; <see langword="null"/> where none has.</summary>
     public TimeSpan? FirstFailureTime { get; private set; }
 
+    /// <summary>Whether a rank has failed by itself, and nobody is waited for any more who might be to blame for that.</summary>
+    public bool IsFailureSettled => FirstFailureTime is not null && _heldUntil is null;
+
     /// <summary>Whether nothing more will happen.</summary>
     public bool IsDone { get; private set; } = ranks.Count == 0;
 

@@ -8,6 +8,7 @@ namespace Distributed.Launcher.Jobs;
 internal sealed class WorkerEnvironment
 {
     private const string OmpThreads = "OMP_NUM_THREADS";
+    private const string DotnetProcessors = "DOTNET_PROCESSOR_COUNT";
     private const string NcclErrors = "TORCH_NCCL_ASYNC_ERROR_HANDLING";
 
     private readonly Dictionary<string, string> _inherited;
@@ -22,20 +23,31 @@ internal sealed class WorkerEnvironment
     }
 
     /// <summary>
-    /// Shares the cores out: <c>OMP_NUM_THREADS</c> = cores / ranks where several ranks would else start a thread for every core each.
-    /// torchrun sets 1, which leaves most of the machine idle.
+    /// Shares the cores out, where several ranks would else start a thread for every core each: <c>OMP_NUM_THREADS</c> for native code (torchrun
+    /// sets 1, which leaves most of the machine idle), and for .NET the number of processors that it sees, and of the heaps of a server GC.
+    /// What the user has set stays.
     /// </summary>
-    /// <returns>The number that was chosen; <see langword="null"/> where the user has chosen, or there is one rank.</returns>
-    public int? ShareCores(int coreCount, int localWorldSize)
+    /// <returns>The variables that were set, as NAME=value; <see langword="null"/> where none was.</returns>
+    public string? ShareCores(int coreCount, bool isDotnet)
     {
-        if (localWorldSize == 1 || _inherited.ContainsKey(OmpThreads))
+        var count = Math.Max(1, coreCount);
+        var number = count.ToString(CultureInfo.InvariantCulture);
+        var set = new List<string>();
+        if (isDotnet && _inherited.TryAdd(DotnetProcessors, number))
         {
-            return null;
+            set.Add($"{DotnetProcessors}={number}");
+
+            // Of a server GC alone; hexadecimal. Without the second, the heaps of all ranks would be bound to the same first cores.
+            _inherited.TryAdd("DOTNET_GCHeapCount", count.ToString("x", CultureInfo.InvariantCulture));
+            _inherited.TryAdd("DOTNET_GCNoAffinitize", "1");
         }
 
-        var threads = Math.Max(1, coreCount / localWorldSize);
-        _inherited[OmpThreads] = threads.ToString(CultureInfo.InvariantCulture);
-        return threads;
+        if (_inherited.TryAdd(OmpThreads, number))
+        {
+            set.Add($"{OmpThreads}={number}");
+        }
+
+        return set.Count == 0 ? null : string.Join(", ", set);
     }
 
     /// <summary>All variables of one rank.</summary>

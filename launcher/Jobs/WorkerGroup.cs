@@ -25,6 +25,9 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
     /// <summary>Why not all could be started; <see langword="null"/> where all were.</summary>
     public StartException? StartFailure { get; private set; }
 
+    /// <summary>Called once when the first failure of a rank is settled, while the others are still being ended.</summary>
+    public Action<FailureAnalysis>? Failed { get; set; }
+
     /// <summary>The program of a global rank of this node.</summary>
     public Worker this[int rank] => _workers[rank - _workers[0].Rank];
 
@@ -50,7 +53,8 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
     /// <param name="takesLong">Called once if a teardown takes its time, with the ranks that are waited for.</param>
     public Supervisor Supervise(Action<IReadOnlyCollection<int>> takesLong)
     {
-        var supervisor = new Supervisor([.. _workers.Select(worker => worker.Rank)], limits, (rank, signal) => this[rank].Process.Signal(signal));
+        int[] ranks = [.. _workers.Select(worker => worker.Rank)];
+        var supervisor = new Supervisor(ranks, limits, (rank, signal) => this[rank].Process.Signal(signal));
         _supervisor = supervisor;
         if (StartFailure is not null)
         {
@@ -63,6 +67,7 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
             var next = supervisor.NextTime is { } time && time < (tellAt ?? TimeSpan.MaxValue) ? time : tellAt ?? supervisor.NextTime;
             mailbox.RunNext(next - Now);
             supervisor.OnTime(Now);
+            TellFailure(supervisor);
             tellAt ??= supervisor.IsEnding ? Now + LongTeardown : null;
             if (Now >= tellAt && !supervisor.IsDone)
             {
@@ -73,6 +78,15 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
 
         _supervisor = null;
         return supervisor;
+    }
+
+    private void TellFailure(Supervisor supervisor)
+    {
+        if (Failed is { } tell && supervisor.IsFailureSettled && FailureAnalysis.Of(supervisor.Exits, supervisor.Collateral) is { } analysis)
+        {
+            Failed = null;
+            tell(analysis);
+        }
     }
 
     /// <summary>The launcher got a signal that asks it to end.</summary>

@@ -19,7 +19,11 @@ internal enum ChildInput
 /// <param name="Environment">All of its environment.</param>
 /// <param name="Input">Where its stdin comes from.</param>
 internal sealed record ChildCommand(
-    string Path, IReadOnlyList<string> Arguments, IReadOnlyDictionary<string, string> Environment, ChildInput Input);
+    string Path, IReadOnlyList<string> Arguments, IReadOnlyDictionary<string, string> Environment, ChildInput Input)
+{
+    /// <summary>The CPUs that it may run on; <see langword="null"/> for those of the launcher. Linux only.</summary>
+    public IReadOnlyList<int>? Cpus { get; init; }
+}
 
 /// <summary>How a process ended: with an exit code, or by a signal.</summary>
 /// <param name="ExitCode">Its exit code; 0 where a signal ended it.</param>

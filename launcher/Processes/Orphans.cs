@@ -15,7 +15,9 @@ internal static partial class Orphans
     private const int SetChildSubreaper = 36; // PR_SET_CHILD_SUBREAPER
     private const int ChildEnded = 17; // SIGCHLD of Linux
     private const int AnyChild = 0; // P_ALL
-    private static readonly int ProcessId = nint.Size == 8 ? 4 : 3; // si_pid in the ints of siginfo_t: after signo, errno, code, and the gap before a 64-bit union
+
+    // si_pid in the ints of siginfo_t: after signo, errno and code, and the gap before a union of 64 bits.
+    private static readonly int ProcessId = nint.Size == 8 ? 4 : 3;
 
     private static readonly Lock Gate = new(); // over the making of children, so that none is taken for an orphan
     private static readonly HashSet<int> Own = []; // the launcher's own children
@@ -129,7 +131,8 @@ internal static partial class Orphans
             while (true)
             {
                 new Span<int>(info, 32).Clear();
-                if (Libc.WaitId(AnyChild, 0, info, Libc.WaitExited | Libc.WaitNoReap | Libc.WaitNoHang) < 0 || info[0] == 0 || Own.Contains(info[ProcessId]))
+                var failed = Libc.WaitId(AnyChild, 0, info, Libc.WaitExited | Libc.WaitNoReap | Libc.WaitNoHang) < 0;
+                if (failed || info[0] == 0 || Own.Contains(info[ProcessId]))
                 {
                     return;
                 }

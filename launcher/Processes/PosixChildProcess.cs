@@ -43,6 +43,7 @@ internal sealed class PosixChildProcess : ChildProcess
         using (output.Write)
         using (error.Write)
         {
+            using var affinity = OperatingSystem.IsLinux() ? CpuAffinity.Of(command.Cpus) : null;
             using var inherited = new SafeFileHandle(0, ownsHandle: false);
             var id = Orphans.Start(() => PosixSpawn.Start(
                 command.Path,

@@ -13,14 +13,17 @@ internal sealed class SignalHandlers : IDisposable
     /// <param name="forward">Called with the number of each of <see cref="Signals.Forwarded"/> that is none of them.</param>
     public SignalHandlers(IReadOnlyList<int> terminating, Action<int> terminate, Action<int> forward)
     {
-        foreach (var signal in terminating.Distinct())
+        foreach (var signal in terminating)
         {
             Handle(signal, terminate);
         }
 
-        foreach (var signal in Signals.Forwarded.Except(terminating))
+        foreach (var signal in Signals.Forwarded)
         {
-            Handle(signal, forward);
+            if (!terminating.Contains(signal))
+            {
+                Handle(signal, forward);
+            }
         }
     }
 

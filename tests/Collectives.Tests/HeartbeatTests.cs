@@ -41,14 +41,14 @@ public sealed class HeartbeatTests
         var options = new PeerRendezvousOptions
         {
             Transport = transport == "gRPC" ? TransportChoice.Grpc : TransportChoice.SharedMemory,
-            SilenceLimit = TimeSpan.FromSeconds(1),
+            SilenceLimit = TimeSpan.FromSeconds(2),
         };
         RankThreads.Run(await job.JoinAllAsync(3, options: _ => options), group =>
         {
             group.Barrier(Patient);
             if (group.Rank == 1)
             {
-                Thread.Sleep(3000);
+                Thread.Sleep(5000);
             }
 
             group.Barrier(Patient);

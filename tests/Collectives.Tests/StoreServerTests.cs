@@ -26,7 +26,8 @@ public sealed class StoreServerTests
     public void CallsWith_NamesEveryMethodOfTheService()
     {
         using var channel = GrpcChannel.ForAddress("http://localhost");
-        Assert.Equal(StoreReflection.Descriptor.Services[0].Methods.Count, CallsWith(new Store.StoreClient(channel), default).Length);
+        var withoutProof = 1; // Introduce, by which the server proves itself first
+        Assert.Equal(StoreReflection.Descriptor.Services[0].Methods.Count - withoutProof, CallsWith(new Store.StoreClient(channel), default).Length);
     }
 
     [Fact]

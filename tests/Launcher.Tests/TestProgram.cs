@@ -13,6 +13,9 @@ public static class TestProgram
         ArgumentNullException.ThrowIfNull(args);
         switch (args)
         {
+            case ["processors"]:
+                Console.WriteLine($"{Environment.ProcessorCount} {Environment.GetEnvironmentVariable("OMP_NUM_THREADS")}");
+                return ExitCodes.Success;
             case ["attach"]:
                 return Attach(echo: true, end: false);
             case ["attach-and-end"]:

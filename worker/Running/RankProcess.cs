@@ -24,7 +24,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
     public void Run(CommandLine line)
     {
         // The ranks find each other while each reads and checks its files.
-        var joining = Task.Run(() => JoinAsync(new OptionReader(line.Values, []).Transport(OptionCatalog.Transport)));
+        var joining = Task.Run(() => JoinAsync(new OptionReader(line.Values, [])));
         var (command, preparation) = GenerationCommand.Prepare(line, environment.WorldSize, withInputs: environment.Rank == 0);
         using (preparation)
         {
@@ -49,7 +49,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
         }
     }
 
-    private async Task<ProcessGroup> JoinAsync(TransportChoice? transport)
+    private async Task<ProcessGroup> JoinAsync(OptionReader reader)
     {
         if (environment.WorldSize == 1)
         {
@@ -58,7 +58,12 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
 
         var envelope = link.Envelope ?? throw new RankEnvironmentException(
             $"WORLD_SIZE={environment.WorldSize} without a job envelope (DISTRUN_ENVELOPE); start several ranks with distrun.");
-        return await PeerRendezvous.JoinAsync(environment, envelope, new PeerRendezvousOptions { Transport = transport }, CancellationToken.None);
+        var options = new PeerRendezvousOptions
+        {
+            Transport = reader.Transport(OptionCatalog.Transport),
+            TraceFile = reader.Text(OptionCatalog.Trace),
+        };
+        return await PeerRendezvous.JoinAsync(environment, envelope, options, CancellationToken.None);
     }
 
     private void Run(ProcessGroup group, GenerationCommand command, Preparation preparation, int threadCount)

@@ -80,6 +80,9 @@ internal sealed class GrpcTransport : PeerTransport
             : TimeSpan.FromTicks(Interlocked.Add(ref _silentTicks, step.Ticks));
 
     /// <inheritdoc/>
+    public override TimeSpan Waited => _inbox.Waited;
+
+    /// <inheritdoc/>
     public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation)
     {
         _failure.ThrowIfFailed();

@@ -13,11 +13,15 @@ internal static class PeerCertificate
     /// <summary>TLS 1.3; also 1.2 where the system's TLS may lack it.</summary>
     public static SslProtocols Protocols { get; } = OperatingSystem.IsLinux() ? SslProtocols.Tls13 : SslProtocols.Tls12 | SslProtocols.Tls13;
 
+    /// <summary>Makes a rank's certificate with its key.</summary>
+    public static X509Certificate2 Create(PeerIdentity self) => Create($"CN=rank {self.Rank} of epoch {self.Epoch}");
+
     /// <summary>Makes a certificate with its key.</summary>
-    public static X509Certificate2 Create(PeerIdentity self)
+    /// <param name="subject">Whose, as a distinguished name; said to people, and checked by nobody.</param>
+    public static X509Certificate2 Create(string subject)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var request = new CertificateRequest($"CN=rank {self.Rank} of epoch {self.Epoch}", key, HashAlgorithmName.SHA256);
+        var request = new CertificateRequest(subject, key, HashAlgorithmName.SHA256);
         request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.DigitalSignature, critical: true));
         request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension(
             [new Oid("1.3.6.1.5.5.7.3.1", "serverAuth"), new Oid("1.3.6.1.5.5.7.3.2", "clientAuth")], critical: true));

@@ -22,6 +22,9 @@ internal sealed class InMemoryTransport(int peerRank, GroupFailure failure) : Pe
     }
 
     /// <inheritdoc/>
+    public override TimeSpan Waited => _inbox.Waited;
+
+    /// <inheritdoc/>
     public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation)
     {
         failure.ThrowIfFailed();

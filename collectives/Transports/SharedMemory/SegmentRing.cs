@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Distributed.Protos;
 
 namespace Distributed.Collectives.Transports.SharedMemory;
@@ -54,6 +55,10 @@ internal sealed unsafe class SegmentRing(byte* start)
     private ulong _received;
     private ulong _knownConsumed;
     private volatile bool _isClosed;
+    private long _waitedTicks;
+
+    /// <summary>How long the receiver has waited for segments that were not there yet.</summary>
+    public TimeSpan Waited => TimeSpan.FromTicks(Interlocked.Read(ref _waitedTicks));
 
     private ulong* Consumed => (ulong*)start;
 
@@ -107,7 +112,19 @@ internal sealed unsafe class SegmentRing(byte* start)
     }
 
     /// <summary>Waits for the next segment, without receiving it; of the receiver.</summary>
-    public bool WaitForArrival(RunningOperation operation) => WaitFor((ulong*)Slot(_received), _received + 1, ReceiverParked, operation);
+    public bool WaitForArrival(RunningOperation operation)
+    {
+        var number = (ulong*)Slot(_received);
+        if (Volatile.Read(ref *number) > _received)
+        {
+            return true;
+        }
+
+        var started = Stopwatch.GetTimestamp();
+        var isThere = WaitFor(number, _received + 1, ReceiverParked, operation);
+        Interlocked.Add(ref _waitedTicks, Stopwatch.GetElapsedTime(started).Ticks);
+        return isThere;
+    }
 
     /// <summary>Gives the slot of the last received segment back; of the receiver.</summary>
     public void Release()

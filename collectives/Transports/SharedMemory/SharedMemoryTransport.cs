@@ -39,6 +39,9 @@ internal sealed class SharedMemoryTransport : PeerTransport
     public GrpcTransport Control => _control;
 
     /// <inheritdoc/>
+    public override TimeSpan Waited => _in.Waited;
+
+    /// <inheritdoc/>
     public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation)
     {
         _failure.ThrowIfFailed();

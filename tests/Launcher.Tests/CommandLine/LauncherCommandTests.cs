@@ -74,7 +74,10 @@ public sealed class LauncherCommandTests : IDisposable
     [InlineData("--nnodes 2:20:30 sh", "--nnodes 2:20:30 is neither N nor MIN:MAX with 1 <= MIN <= MAX; write 1.")]
     [InlineData("--nnodes 0:1 sh", "--nnodes 0:1 is neither N nor MIN:MAX with 1 <= MIN <= MAX; write 1.")]
     [InlineData("--nnodes 3:2 sh", "--nnodes 3:2 is neither N nor MIN:MAX with 1 <= MIN <= MAX; write 1.")]
-    [InlineData("--nnodes 2 sh", "--nnodes 2: several nodes are not supported yet; write 1 and start one job a node.")]
+    [InlineData("--nnodes 2:3 sh", "--nnodes 2:3: with the static backend the number of nodes is fixed; write one number, or --rdzv-backend c10d.")]
+    [InlineData("--nnodes 201 sh", "--nnodes 201: a rendezvous takes 200 nodes; name fewer, with more ranks on each.")]
+    [InlineData("--nnodes 2 --rdzv-backend c10d --rdzv-endpoint h:0 sh", "--rdzv-endpoint has port 0, which no other node can know; name a port.")]
+    [InlineData("--nnodes 2 --rdzv-conf keep_alive_max_attempt=0 sh", "--rdzv-conf keep_alive_max_attempt=0 is not a number from 1 to 1000; correct it, or leave it out.")]
     [InlineData("--no-restart-exit-codes 2,x sh", "--no-restart-exit-codes 2,x is not a list of exit codes from 1 to 255; write 2,93, say.")]
     [InlineData("--no-restart-exit-codes 0 sh", "--no-restart-exit-codes 0 is not a list of exit codes from 1 to 255; write 2,93, say.")]
     [InlineData("--min-uptime soon sh", "--min-uptime soon is not a number of seconds from 0 to 1000000; write 5, say.")]
@@ -335,11 +338,11 @@ public sealed class LauncherCommandTests : IDisposable
     public async Task Mistakes_AreReportedTogetherAndNothingIsStarted()
     {
         using var distrun = new Distrun();
-        var result = await distrun.Run("--nproc-per-node", "x", "--tee", "4", "--nnodes", "2", "--shutdown-timeout", "no", "touch", "started");
+        var result = await distrun.Run("--nproc-per-node", "x", "--tee", "4", "--nnodes", "2:3", "--shutdown-timeout", "no", "touch", "started");
         Assert.Equal((2, ""), (result.ExitCode, result.Output));
         Assert.Equal(
-            ["--nproc-per-node x", "--nnodes 2", "--shutdown-timeout no", "--tee 4", "Nothing was started."],
-            result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line["distrun: ".Length..].Split([" is", ":", " distrun"], StringSplitOptions.None)[0]));
+            ["--nproc-per-node x", "--nnodes 2:3", "--shutdown-timeout no", "--tee 4", "Nothing was started."],
+            result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line["distrun: ".Length..].Split([" is", ": ", " distrun"], StringSplitOptions.None)[0]));
         Assert.False(File.Exists(distrun.Files["started"]));
     }
 

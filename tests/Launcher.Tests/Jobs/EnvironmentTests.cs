@@ -88,6 +88,18 @@ public sealed class EnvironmentTests : IDisposable
         Assert.Equal("none\n", (await _distrun.Run("sh", "-c", "echo ${TORCHELASTIC_TIMER_FILE-none}")).Output);
     }
 
+    /// <summary>A .NET rank sees its part of the cores, whether it is started as an assembly or by its executable.</summary>
+    [UnixTheory]
+    [InlineData("")]
+    [InlineData(".dll")]
+    public async Task DotnetRank_SeesItsPartOfTheCores(string suffix)
+    {
+        var share = Math.Max(1, Environment.ProcessorCount / 2);
+        var result = await _distrun.Run("--nproc-per-node", "2", TestProgram.Path + suffix, "processors");
+        Assert.Equal([$"[rank0]: {share} {share}", $"[rank1]: {share} {share}"], result.OutputLines.Order());
+        Assert.Equal($"distrun: DOTNET_PROCESSOR_COUNT={share}, OMP_NUM_THREADS={share} for each rank ({Environment.ProcessorCount} cores / 2 ranks); set it to choose another number.\n", result.Error);
+    }
+
     [UnixFact]
     public async Task Rank_Alone_KeepsAllCores()
     {
