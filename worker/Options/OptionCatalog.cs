@@ -101,11 +101,11 @@ internal static class OptionCatalog
 
     private static IEnumerable<OptionDefinition> ModelOptions(int maxSequenceLength, int maxBatchSize, string maxGenerationLength) =>
     [
-        new(CheckpointDirectory, "DIR", "In place of --model: the folder without the tokenizer, for which --tokenizer-path is then needed.")
+        new(Model, "DIR", "Folder of a model: Hugging Face's config.json and *.safetensors, or Meta's files, with the tokenizer beside them.")
         {
             IsPath = true,
         },
-        new(Model, "DIR", "Folder of a model: Hugging Face's config.json and *.safetensors, or Meta's files, with the tokenizer beside them.")
+        new(CheckpointDirectory, "DIR", "In place of --model: the folder without the tokenizer, for which --tokenizer-path is then needed.")
         {
             IsPath = true,
         },
