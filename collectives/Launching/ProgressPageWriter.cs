@@ -8,12 +8,14 @@ namespace Distributed.Collectives.Launching;
 /// <remarks>A change costs a few stores to one cache line and no system call; the page is there for whoever reads it.</remarks>
 internal sealed unsafe class ProgressPageWriter : IDisposable
 {
+    private readonly string _path;
     private readonly MemoryMappedFile _file;
     private readonly MemoryMappedViewAccessor _view;
     private readonly ProgressPage.Content* _content;
 
     private ProgressPageWriter(string path, int epoch)
     {
+        _path = path;
         _file = MemoryMappedFile.CreateFromFile(
             new FileStream(path, FileMode.Create, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0),
             mapName: null,
@@ -62,13 +64,21 @@ internal sealed unsafe class ProgressPageWriter : IDisposable
     /// <summary>The operation has ended.</summary>
     public void End() => Say(ProgressPhase.BetweenOperations);
 
-    /// <summary>Says that the rank has left, and closes the page.</summary>
+    /// <summary>Says that the rank has left, to whoever has the page open, and removes it.</summary>
     public void Dispose()
     {
         Say(ProgressPhase.Left);
         _view.SafeMemoryMappedViewHandle.ReleasePointer();
         _view.Dispose();
         _file.Dispose();
+        try
+        {
+            File.Delete(_path);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // It goes with the job's directory.
+        }
     }
 
     private void Say(ProgressPhase phase)

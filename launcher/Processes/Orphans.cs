@@ -137,7 +137,10 @@ internal static partial class Orphans
                     return;
                 }
 
-                _ = Libc.WaitPid(info[ProcessId], out _, Libc.WaitNoHang);
+                if (Libc.WaitPid(info[ProcessId], out _, Libc.WaitNoHang) <= 0)
+                {
+                    return; // Not this thread's to collect; to look again would find it again.
+                }
             }
         }
     }

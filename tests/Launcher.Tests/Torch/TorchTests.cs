@@ -55,7 +55,7 @@ internal sealed class TorchFactAttribute : FactAttribute
 {
     public const string Python = "/usr/bin/python3";
 
-    private static readonly Lazy<bool> _isPresent = new(static () =>
+    private static readonly Lazy<bool> IsPresent = new(static () =>
     {
         if (!OperatingSystem.IsLinux() || !File.Exists(Python))
         {
@@ -67,5 +67,5 @@ internal sealed class TorchFactAttribute : FactAttribute
         return probe.WaitForExit(TimeSpan.FromSeconds(20)) && probe.ExitCode == 0;
     });
 
-    public TorchFactAttribute() => Skip = _isPresent.Value ? null : $"{Python} has no torch (Debian: python3-torch).";
+    public TorchFactAttribute() => Skip = IsPresent.Value ? null : $"{Python} has no torch (Debian: python3-torch).";
 }
