@@ -40,7 +40,7 @@ public sealed class SharedMemoryTests
         await using var job = await TestJob.StartAsync();
         var world = await job.JoinAllAsync(3, options: _ => new PeerRendezvousOptions { Transport = TransportChoice.SharedMemory });
         Assert.Equal(
-            ["r0.sock", "r1.sock", "store.sock"],
+            ["progress.0", "progress.1", "progress.2", "r0.sock", "r1.sock", "store.sock"],
             Directory.GetFileSystemEntries(job.Directory).Select(Path.GetFileName).Order(StringComparer.Ordinal));
         RankThreads.Run(world, group => group.Barrier());
     }

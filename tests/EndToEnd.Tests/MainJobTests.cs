@@ -26,7 +26,7 @@ public sealed class MainJobTests : IDisposable
 
         Assert.True(launch.ExitCode == 0, await error);
         RequireDemoTexts(output.Split(Separator));
-        Assert.True(pieces.Count > 5, $"{output.Length} characters came in {pieces.Count} pieces.");
+        Assert.True(pieces.Count > 1, $"{output.Length} characters came in {pieces.Count} pieces.");
         Assert.Matches("(?m)^.rank0.: transport: .+, 2 ranks on this host; torch would need NCCL here$", await error);
         Assert.Matches(
             @"(?m)^.rank0.: 2 ranks x \d+ threads? \| loaded in [\d.]+ s \| prefill [\d.]+ tokens/s \| decode [\d.]+ tokens/s \| memory \d+ \+ \d+ MiB$",
