@@ -46,7 +46,9 @@ internal sealed unsafe class SegmentRing(byte* start)
     private const int SlotByteCount = LongPayloadOffset + MessageSegments.ByteCount;
 
     private const int SpinCount = 80;
-    private const int YieldCount = 60;
+
+    // Ranks whose shares of a layer take a little longer or shorter meet within this time; waking a parked thread costs about as much.
+    private static readonly long YieldTicks = Stopwatch.Frequency / 5_000; // 200 us
 
     // A parked thread looks by itself this often: a peer that dies between its write and its wake-up costs that much, not the deadline.
     private static readonly TimeSpan ParkLimit = TimeSpan.FromMilliseconds(500);
@@ -181,7 +183,7 @@ internal sealed unsafe class SegmentRing(byte* start)
             Thread.SpinWait(1);
         }
 
-        for (var i = 0; i < YieldCount && !_isClosed; i++)
+        for (var started = Stopwatch.GetTimestamp(); !_isClosed && Stopwatch.GetTimestamp() - started < YieldTicks;)
         {
             if (Volatile.Read(ref *word) >= value)
             {
