@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the foreign programs that tests talk to: the official gRPC implementations, PyTorch, etcd and ip (for nodes). Does nothing where they are present;
+# Installs the foreign programs that tests talk to: the official gRPC implementations, PyTorch, etcd, Slurm's client and ip (for nodes). Does nothing where they are present;
 # on a machine without apt-get or npm the tests that need them are skipped and say why.
 set -eu
 cd "$(dirname "$0")"
@@ -15,6 +15,8 @@ needs ruby-grpc ruby -e 'require "grpc"'
 needs "python3-grpcio python3-protobuf" /usr/bin/python3 -c 'import grpc, google.protobuf'
 needs python3-torch /usr/bin/python3 -c 'import torch'
 needs etcd-server etcd --version
+needs slurm-client scontrol --version
+needs python3-yaml /usr/bin/python3 -c 'import yaml'
 needs iproute2 ip -V
 needs "nodejs npm" npm --version
 if [ -n "$packages" ]; then
