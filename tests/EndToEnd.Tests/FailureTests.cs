@@ -45,7 +45,7 @@ public sealed class FailureTests : IDisposable
         var launch = _distrun.Start(
             "--nproc-per-node", "2", "worker", "complete", "--ckpt-dir", Repository.DemoCheckpoint, "--tokenizer-path",
             Path.Combine(Repository.DemoCheckpoint, "tokenizer.model"), "--prompt", "Once upon a time", "--max-seq-len", "100000", "--max-gen-len",
-            "None", "--stop-token-ids", "1");
+            "None", "--stop-token-ids", "0"); // which the model never says
         launch.StandardInput.Close();
         Assert.NotEqual(0, await launch.StandardOutput.ReadAsync(new char[1]).AsTask().DefaultTimeout());
         return launch;
