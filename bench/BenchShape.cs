@@ -22,6 +22,9 @@ internal static class BenchShape
         return (config.LayerCount * layer) + (config.VocabularySize * dimension);
     }
 
+    /// <summary>Elements of the keys and values of one position, which every later token reads.</summary>
+    public static long KeyValueElementCount(LlamaConfig config) => 2L * config.LayerCount * config.KeyValueHeadCount * config.HeadDimension;
+
     private static LlamaConfig Create(int dimension, int layers, int heads, int keyValueHeads, int hidden)
         => new()
         {

@@ -7,11 +7,14 @@ namespace Distributed.Bench;
 
 /// <summary>
 /// What a user gets: <c>distrun worker complete</c> on a checkpoint of a public shape, as one rank with all threads and as one rank a core,
-/// next to what the machine's memory gives in the same moments. Decoding can be no faster than reading every weight once a token.
+/// next to what the machine's memory gives in the same moments. Decoding can be no faster than reading every weight, and the keys and values
+/// of all positions so far, once a token.
 /// </summary>
 internal static class EndToEndBench
 {
     private const int EosId = 2;
+    private const int Prompt = 256;
+    private const int Tokens = 64;
 
     public static int Run(string[] args)
     {
@@ -34,7 +37,9 @@ internal static class EndToEndBench
 
     private static unsafe void Measure(string shape, string folder, int ranks, int threads, BenchOptions options)
     {
-        var touched = BenchShape.MatrixElementCount(BenchShape.Named(shape)) * sizeof(ushort);
+        var model = BenchShape.Named(shape);
+        var meanPosition = options.Number("prompt", Prompt) + (options.Number("tokens", Tokens) / 2);
+        var touched = (BenchShape.MatrixElementCount(model) * sizeof(ushort)) + (BenchShape.KeyValueElementCount(model) * meanPosition * sizeof(float));
         var samples = new List<Sample>();
         var bandwidths = new List<double>();
         for (var round = 0; round < options.Number("rounds", 5); round++)
@@ -64,8 +69,8 @@ internal static class EndToEndBench
 
     private static Sample Launch(string folder, int ranks, int threads, BenchOptions options)
     {
-        var promptLength = options.Number("prompt", 256);
-        var tokenCount = options.Number("tokens", 64);
+        var promptLength = options.Number("prompt", Prompt);
+        var tokenCount = options.Number("tokens", Tokens);
         var start = new ProcessStartInfo(options.Text("distrun", Distrun)) { RedirectStandardOutput = true };
         string[] arguments =
         [
