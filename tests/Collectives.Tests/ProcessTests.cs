@@ -54,7 +54,7 @@ public sealed class ProcessTests
 
     internal static Process Start(TestJob job, int rank, int worldSize, string mode, string transport)
     {
-        var start = new ProcessStartInfo(Environment.ProcessPath!, ["exec", typeof(RankProgram).Assembly.Location, mode])
+        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "Collectives.Tests"), [mode])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

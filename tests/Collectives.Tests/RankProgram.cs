@@ -7,21 +7,29 @@ namespace Distributed.Collectives.Tests;
 /// <summary>
 /// One rank as a process of its own: it reads its environment and its envelope as a worker does, joins, and says on stdout what came of
 /// it. "check" runs every operation once; "loop" sums until the group fails; "campaign" is
-/// no rank but <see cref="FaultCampaign"/>.
+/// no rank but <see cref="FaultCampaign"/>. Otherwise it runs the tests.
 /// </summary>
 internal static class RankProgram
 {
     public static async Task<int> Main(string[] args)
     {
-        if (args is ["campaign", var first, var count])
+        switch (args)
         {
-            return await FaultCampaign.RunAsync(int.Parse(first, CultureInfo.InvariantCulture), int.Parse(count, CultureInfo.InvariantCulture));
+            case ["campaign", var first, var count]:
+                return await FaultCampaign.RunAsync(int.Parse(first, CultureInfo.InvariantCulture), int.Parse(count, CultureInfo.InvariantCulture));
+            case ["check" or "loop"]:
+                return await RunRankAsync(args[0]);
+            default:
+                return await TestRunner.RunAsync(args);
         }
+    }
 
+    private static async Task<int> RunRankAsync(string mode)
+    {
         var envelope = JobEnvelope.Parse(Encoding.UTF8.GetBytes(Console.ReadLine() ?? ""));
         using var group = await PeerRendezvous.JoinAsync(RankEnvironment.FromProcess(), envelope, new PeerRendezvousOptions());
         Console.WriteLine("joined");
-        return args is ["loop"] ? Loop(group) : Check(group);
+        return mode == "loop" ? Loop(group) : Check(group);
     }
 
     private static int Check(ProcessGroup group)

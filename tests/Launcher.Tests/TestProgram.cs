@@ -11,7 +11,7 @@ public static class TestProgram
     /// <summary>The program, started as <c>TestProgram attach</c>.</summary>
     public static string Path { get; } = System.IO.Path.Combine(AppContext.BaseDirectory, "Launcher.Tests");
 
-    public static int Main(string[] args)
+    public static async Task<int> Main(string[] args)
     {
         ArgumentNullException.ThrowIfNull(args);
         switch (args)
@@ -28,8 +28,7 @@ public static class TestProgram
             case ["progress", var what]:
                 return Progress(what);
             default:
-                Console.Error.WriteLine("This is a test assembly; run it with dotnet test.");
-                return ExitCodes.BadInput;
+                return await TestRunner.RunAsync(args);
         }
     }
 

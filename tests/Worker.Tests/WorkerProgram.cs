@@ -12,7 +12,7 @@ internal static class WorkerProgram
 
     public static async Task<WorkerOutcome> RunAsync(string[] arguments, string input, Dictionary<string, string> environment)
     {
-        var start = new ProcessStartInfo(Environment.ProcessPath!, [Path.Combine(AppContext.BaseDirectory, "worker.dll"), .. arguments])
+        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "worker"), arguments)
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

@@ -169,7 +169,7 @@ public sealed class EnvironmentTests : IDisposable
     public async Task Assembly_IsRunWithDotnet()
     {
         var assembly = Path.Combine(AppContext.BaseDirectory, "Launcher.Tests.dll");
-        var result = await _distrun.Run(assembly, "--help");
-        Assert.Equal((2, "This is a test assembly; run it with dotnet test."), (result.ExitCode, result.Error.Split('\n')[0]));
+        var result = await _distrun.Run(assembly, "processors");
+        Assert.Equal((0, $"{Environment.ProcessorCount} \n"), (result.ExitCode, result.Output));
     }
 }

@@ -52,9 +52,8 @@ public sealed class HostListTests
     {
         using var files = new TemporaryFolder();
         await File.WriteAllTextAsync(files["slurm.conf"], "ClusterName=t\nSlurmctldHost=localhost\nNodeName=localhost\nPartitionName=p Nodes=localhost\n");
-        foreach (var row in Lists)
+        foreach (var (list, _) in Lists.Select(row => row.Data))
         {
-            var list = (string)row[0];
             var start = new ProcessStartInfo("scontrol", ["show", "hostnames", list]) { RedirectStandardOutput = true };
             start.Environment["SLURM_CONF"] = files["slurm.conf"];
             using var scontrol = Process.Start(start)!;

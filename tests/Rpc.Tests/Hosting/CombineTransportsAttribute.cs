@@ -1,5 +1,6 @@
 using System.Reflection;
 using Xunit.Sdk;
+using Xunit.v3;
 
 namespace Distributed.Rpc.Tests.Hosting;
 
@@ -7,5 +8,8 @@ namespace Distributed.Rpc.Tests.Hosting;
 [AttributeUsage(AttributeTargets.Method)]
 internal sealed class CombineTransportsAttribute : DataAttribute
 {
-    public override IEnumerable<object[]> GetData(MethodInfo testMethod) => Enum.GetValues<Transport>().Select(transport => new object[] { transport });
+    public override ValueTask<IReadOnlyCollection<ITheoryDataRow>> GetData(MethodInfo testMethod, DisposalTracker disposalTracker)
+        => new([.. Enum.GetValues<Transport>().Select(transport => new TheoryDataRow<Transport>(transport))]);
+
+    public override bool SupportsDiscoveryEnumeration() => true;
 }

@@ -9,12 +9,12 @@ public sealed class ForeignClients : IAsyncLifetime
     private readonly string _folder = Directory.CreateTempSubdirectory("rpc-").FullName;
     private readonly ConcurrentDictionary<string, Lazy<Task<Dictionary<string, string>>>> _outcomes = new();
 
-    public Task InitializeAsync() => Task.CompletedTask;
+    public ValueTask InitializeAsync() => default;
 
-    public Task DisposeAsync()
+    public ValueTask DisposeAsync()
     {
         Directory.Delete(_folder, recursive: true);
-        return Task.CompletedTask;
+        return default;
     }
 
     /// <summary>"ok", or what went wrong in this case of this peer's client.</summary>

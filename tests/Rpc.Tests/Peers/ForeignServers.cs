@@ -10,9 +10,9 @@ public sealed class ForeignServers : IAsyncLifetime
     private readonly string _folder = Directory.CreateTempSubdirectory("rpc-").FullName;
     private readonly ConcurrentDictionary<string, Lazy<Task<RunningServer>>> _servers = new();
 
-    public Task InitializeAsync() => Task.CompletedTask;
+    public ValueTask InitializeAsync() => default;
 
-    public async Task DisposeAsync()
+    public async ValueTask DisposeAsync()
     {
         foreach (var starting in _servers.Values.Where(server => server.Value.IsCompletedSuccessfully))
         {

@@ -214,7 +214,7 @@ public sealed class StricterTests
         {
             using var call = client.FullDuplexCall();
             Assert.False(await call.ResponseStream.MoveNext().DefaultTimeout());
-            await Record.ExceptionAsync(() => forgotten!).DefaultTimeout();
+            await Record.ExceptionAsync(() => forgotten!).AsTask().DefaultTimeout();
             var echo = await client.UnaryCallAsync(new() { Payload = new() { Type = i } }).ResponseAsync.DefaultTimeout();
             Assert.Equal(i, echo.Payload.Type);
         }
