@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Diagnostics;
+using Distributed.Launcher.Processes;
 
 namespace Distributed.Launcher.Output;
 
@@ -50,13 +51,19 @@ internal sealed class OutputForwarder
 
     /// <summary>
     /// Waits until the stream has ended and all of it has been written. A stream that a process outside the job holds open may never end,
-    /// so after <paramref name="silence"/> without a byte it counts as ended; a console that does not take the output is waited for.
+    /// so after <paramref name="silence"/> of this wait without a byte it counts as ended; a console that does not take the output is waited for.
     /// </summary>
+    /// <remarks>
+    /// How long the thread has been reading before says nothing: on a busy machine it may not have run since the rank wrote its last words.
+    /// </remarks>
     public void WaitForEnd(TimeSpan silence)
     {
+        var began = Stopwatch.GetTimestamp();
         while (!_thread.Join(TimeSpan.FromMilliseconds(20)))
         {
-            if (Volatile.Read(ref _readingSince) is not NotReading and var since && Stopwatch.GetElapsedTime(since) > silence)
+            if (Volatile.Read(ref _readingSince) is not NotReading and var since
+                && Stopwatch.GetElapsedTime(Math.Max(since, began)) > silence
+                && !HasUnread())
             {
                 return;
             }
@@ -105,6 +112,19 @@ internal sealed class OutputForwarder
         else if (_route.Console is { } target)
         {
             Show(target, piece);
+        }
+    }
+
+    // Bytes, or the end, that only the thread has not come to yet.
+    private bool HasUnread()
+    {
+        try
+        {
+            return !OperatingSystem.IsWindows() && _source is DescriptorStream { IsReadable: true };
+        }
+        catch (ObjectDisposedException)
+        {
+            return true; // the thread is at its end
         }
     }
 

@@ -33,6 +33,28 @@ internal sealed unsafe class DescriptorStream(SafeFileHandle descriptor, FileAcc
     public static DescriptorStream Standard(int number)
         => new(new SafeFileHandle(number, ownsHandle: false), number == 0 ? FileAccess.Read : FileAccess.Write);
 
+    /// <summary>Whether a read would return at once, with bytes, the end or an error.</summary>
+    public bool IsReadable
+    {
+        get
+        {
+            var held = false;
+            try
+            {
+                descriptor.DangerousAddRef(ref held);
+                var query = new Libc.PollQuery { Descriptor = (int)descriptor.DangerousGetHandle(), Requested = PollReadable };
+                return Libc.Poll(&query, 1, timeoutMilliseconds: 0) > 0;
+            }
+            finally
+            {
+                if (held)
+                {
+                    descriptor.DangerousRelease();
+                }
+            }
+        }
+    }
+
     public override int Read(Span<byte> buffer)
     {
         fixed (byte* start = buffer)
