@@ -49,7 +49,7 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
     /// <param name="waitForOutput">Waits for what the ranks that have ended wrote.</param>
     public AttemptOutcome Run(Func<HangWatch?> started, Action<IReadOnlyCollection<int>> takesLong, Action<WorkerGroup, Supervisor> waitForOutput)
     {
-        group.Start(localRank => starter.Start(plan, localRank), plan.Placement.LocalWorldSize);
+        group.Start((localRank, watch) => starter.Start(plan, localRank, watch), plan.Placement.LocalWorldSize);
         var startTime = Stopwatch.GetElapsedTime(0);
         group.Failed = analysis => Failed?.Invoke(analysis, Stopwatch.GetElapsedTime(0) - startTime, DetailsOf);
         using var hangs = started();

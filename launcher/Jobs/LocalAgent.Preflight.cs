@@ -14,7 +14,7 @@ internal sealed partial class LocalAgent
     private int? Preflight(int worldSize)
     {
         using var group = NewGroup(logs: null);
-        group.Start(_ => _starter.StartPreflight(worldSize), count: 1);
+        group.Start((_, watch) => _starter.StartPreflight(worldSize, watch), count: 1);
         var supervisor = group.Supervise(TellLongTeardown);
         if (group.StartFailure is { } failure)
         {

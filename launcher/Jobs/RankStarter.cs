@@ -32,10 +32,11 @@ internal sealed class RankStarter
 
     /// <summary>Starts the run of the bundled worker that checks the input.</summary>
     /// <param name="worldSize">Ranks of the job.</param>
+    /// <param name="watch">See <see cref="Worker"/>.</param>
     /// <exception cref="StartException">It cannot be started.</exception>
-    public Worker StartPreflight(int worldSize)
+    public Worker StartPreflight(int worldSize, Action<Worker> watch)
     {
-        return new Worker(0, 0, _commands.OfPreflight(worldSize, _job.Path), _guardian, _console, PassOn, envelope: null);
+        return new Worker(0, 0, _commands.OfPreflight(worldSize, _job.Path), _guardian, _console, PassOn, envelope: null, watch);
 
         static (StreamRoute Out, StreamRoute Error) PassOn(TailBuffer tail)
             => (new StreamRoute { Console = ConsoleTarget.Out }, new StreamRoute { Console = ConsoleTarget.Error, Tail = tail });
@@ -44,8 +45,9 @@ internal sealed class RankStarter
     /// <summary>Starts one rank.</summary>
     /// <param name="plan">What the ranks of this attempt share.</param>
     /// <param name="localRank">Which one.</param>
+    /// <param name="watch">See <see cref="Worker"/>.</param>
     /// <exception cref="StartException">It cannot be started.</exception>
-    public Worker Start(AttemptPlan plan, int localRank)
+    public Worker Start(AttemptPlan plan, int localRank, Action<Worker> watch)
     {
         var environment = plan.Placement.ToEnvironment(localRank) with
         {
@@ -60,7 +62,7 @@ internal sealed class RankStarter
             ? plan.Identity!.Result.ToEnvelope(plan.RestartCount, rank, userInputIsTerminal: takesInput && StandardInput.IsTerminal)
             : null;
         var worker = new Worker(
-            rank, localRank, _commands.Of(environment), _guardian, _console, tail => plan.Output.RoutesOf(localRank, tail), envelope);
+            rank, localRank, _commands.Of(environment), _guardian, _console, tail => plan.Output.RoutesOf(localRank, tail), envelope, watch);
         worker.ConnectInput(takesInput ? _userInput : null);
         return worker;
     }

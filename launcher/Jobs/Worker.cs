@@ -22,6 +22,9 @@ internal sealed class Worker : IDisposable
     /// <param name="console">The launcher's own streams.</param>
     /// <param name="routes">Where its streams go, given the buffer for the last lines of its stderr.</param>
     /// <param name="envelope">What it is told in private, if it is.</param>
+    /// <param name="watch">
+    /// Called as soon as its process runs, before anything else is made ready: the order of deaths is known only of processes that are watched.
+    /// </param>
     /// <exception cref="StartException">It cannot be started.</exception>
     public Worker(
         int rank,
@@ -30,11 +33,13 @@ internal sealed class Worker : IDisposable
         Guardian? guardian,
         ConsoleOutput console,
         Func<TailBuffer, (StreamRoute Out, StreamRoute Error)> routes,
-        JobEnvelope? envelope)
+        JobEnvelope? envelope,
+        Action<Worker> watch)
     {
         Rank = rank;
         LocalRank = localRank;
         Process = ChildProcess.Start(command, guardian);
+        watch(this);
         _link = envelope is null ? null : new WorkerLink(Process.Input!, envelope);
         var (output, error) = routes(Tail);
         _out = OutputForwarder.Start(Process.Output, console, output);

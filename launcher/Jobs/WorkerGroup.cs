@@ -32,15 +32,15 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
     public Worker this[int rank] => _workers[rank - _workers[0].Rank];
 
     /// <summary>Starts the ranks from local rank 0 on, until all are or one cannot be.</summary>
-    public void Start(Func<int, Worker> start, int count)
+    /// <param name="start">Starts one, given its local rank and what it has to call as soon as the process runs.</param>
+    /// <param name="count">How many.</param>
+    public void Start(Func<int, Action<Worker>, Worker> start, int count)
     {
         try
         {
             for (var localRank = 0; localRank < count; localRank++)
             {
-                var worker = start(localRank);
-                _workers.Add(worker);
-                deaths.Watch(worker.Process, (end, time) => mailbox.Post(() => OnExit(worker, end, time)));
+                _workers.Add(start(localRank, Watch));
             }
         }
         catch (StartException exception)
@@ -111,6 +111,9 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
             worker.Dispose();
         }
     }
+
+    private void Watch(Worker worker)
+        => deaths.Watch(worker.Process, (end, time) => mailbox.Post(() => OnExit(worker, end, time)));
 
     private void OnExit(Worker worker, ChildEnd end, DateTimeOffset time)
     {
