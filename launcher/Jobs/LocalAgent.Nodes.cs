@@ -2,6 +2,7 @@ using System.Globalization;
 using Distributed.Collectives;
 using Distributed.Collectives.Launching;
 using Distributed.Launcher.Output;
+using Distributed.Launcher.Processes;
 using Distributed.Launcher.Rendezvous;
 using Distributed.Launcher.Reporting;
 
@@ -17,7 +18,7 @@ internal sealed partial class LocalAgent
     private static readonly TimeSpan Linger = TimeSpan.FromSeconds(5);
 
     private CancellationTokenSource? _stopping; // of a wait for other nodes
-    private int _groupRank;
+    private int? _groupRank; // of the last round; null before the first
     private int _checkedWorldSize; // for which the bundled worker has accepted its input
 
     private int RunNodes()
@@ -31,19 +32,23 @@ internal sealed partial class LocalAgent
             session = Await(NodeSession.OpenAsync(
                 _options.Nodes, SelfAmongNodes(), Environment.GetEnvironmentVariable(JobKey.Variable), Note, stopping.Token));
             var exitCode = RunRounds(session, stopping.Token);
-            _events.JobEnded(_groupRank, session.Rendezvous.RestartCount, exitCode, session.Rendezvous.FinalEnd?.Cause);
+            TellEnd(session, exitCode, session.Rendezvous.FinalEnd?.Cause);
             Await(TakeLeaveAsync(session));
             return exitCode;
         }
         catch (OperationCanceledException) when (_stopSignal is not null)
         {
-            return ExitCodes.ForSignal(_stopSignal.Value); // JoinAsync has given up the seat
+            var exitCode = ExitCodes.ForSignal(_stopSignal.Value); // JoinAsync has given up the seat
+            TellEnd(session, exitCode, $"stopped by {Signals.Name(_stopSignal.Value)} while waiting for other nodes");
+            return exitCode;
         }
         catch (RendezvousException exception)
         {
             Say(exception.Message);
-            return session?.Rendezvous.FinalEnd is { } end ? end.ExitCode
+            var exitCode = session?.Rendezvous.FinalEnd is { } end ? end.ExitCode
                 : exception is RendezvousClosedException or RendezvousRefusedException ? ExitCodes.Failure : ExitCodes.GroupFailed;
+            TellEnd(session, exitCode, exception.Message);
+            return exitCode;
         }
         finally
         {
@@ -54,6 +59,9 @@ internal sealed partial class LocalAgent
             }
         }
     }
+
+    private void TellEnd(NodeSession? session, int exitCode, string? error)
+        => _events.JobEnded(_groupRank, session?.Rendezvous.RestartCount ?? 0, exitCode, error);
 
     private NodeSelf SelfAmongNodes() => new()
     {

@@ -83,7 +83,11 @@ internal sealed class JobEvents : IDisposable
     }
 
     /// <summary>The job has ended on this node.</summary>
-    public void JobEnded(int groupRank, int restartCount, int exitCode, string? error)
+    /// <param name="groupRank">This node's place; <see langword="null"/> where it never had one.</param>
+    /// <param name="restartCount">Restarts of the group.</param>
+    /// <param name="exitCode">Of the launcher.</param>
+    /// <param name="error">Why, where it failed.</param>
+    public void JobEnded(int? groupRank, int restartCount, int exitCode, string? error)
     {
         var succeeded = exitCode == 0;
         Write($"torchelastic.worker.status.{(succeeded ? "SUCCEEDED" : "FAILED")}", "AGENT", groupRank, restartCount, json =>
@@ -114,7 +118,7 @@ internal sealed class JobEvents : IDisposable
         }
     }
 
-    private void Write(string name, string source, int groupRank, int restartCount, Action<Utf8JsonWriter> writeState)
+    private void Write(string name, string source, int? groupRank, int restartCount, Action<Utf8JsonWriter> writeState)
     {
         if (!IsOn)
         {
@@ -131,7 +135,15 @@ internal sealed class JobEvents : IDisposable
             json.WriteNumber("timestamp", DateTimeOffset.UtcNow.ToUnixTimeMilliseconds());
             json.WriteStartObject("metadata");
             json.WriteString("run_id", _options.RunId);
-            json.WriteNumber("group_rank", groupRank);
+            if (groupRank is { } known)
+            {
+                json.WriteNumber("group_rank", known);
+            }
+            else
+            {
+                json.WriteNull("group_rank");
+            }
+
             json.WriteString("role", _options.Role);
             json.WriteString("hostname", _host);
             json.WriteString("rdzv_backend", BackendName);

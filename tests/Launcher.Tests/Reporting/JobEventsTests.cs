@@ -47,6 +47,20 @@ public sealed class JobEventsTests : IDisposable
     }
 
     [UnixFact]
+    public async Task Nodes_NeverComeTogether_EventSaysSoAndNoGroupRank()
+    {
+        var result = await _distrun.Run(
+            "--nnodes", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", $"127.0.0.1:{Rendezvous.NodeRendezvousTests.FreePort()}", "--rdzv-conf", "join_timeout=0.5", "--event-log", "events", "true");
+        Assert.Equal(75, result.ExitCode);
+        var one = Assert.Single(Read());
+        Assert.Equal(("torchelastic.worker.status.FAILED", "AGENT"), (one.GetProperty("name").GetString(), one.GetProperty("source").GetString()));
+        var metadata = one.GetProperty("metadata");
+        Assert.Equal(JsonValueKind.Null, metadata.GetProperty("group_rank").ValueKind);
+        Assert.Contains("1 of 2", metadata.GetProperty("raw_error").GetString(), StringComparison.Ordinal);
+        Assert.Equal([0, 0, 1, 0], Counters(one));
+    }
+
+    [UnixFact]
     public async Task EventLogHandler_Console_WritesToStderr()
     {
         var result = await _distrun.Run("--event-log-handler", "console", "echo", "x");
