@@ -19,22 +19,22 @@ public sealed class CheckpointConverterTests : IDisposable
     {
         var expected = Logits(Repository.DemoCheckpoint, worldSize: 2);
         Convert(Repository.DemoCheckpoint, "hf", new() { Layout = CheckpointLayout.HuggingFace, MaxFileByteCount = 500_000 });
-        Convert(_folder.File("hf"), "mp4", new() { Layout = CheckpointLayout.Meta, ShardCount = 4 });
-        Convert(_folder.File("mp4"), "mp1", new() { Layout = CheckpointLayout.Meta });
+        Convert(_folder["hf"], "mp4", new() { Layout = CheckpointLayout.Meta, ShardCount = 4 });
+        Convert(_folder["mp4"], "mp1", new() { Layout = CheckpointLayout.Meta });
 
-        Assert.True(File.Exists(_folder.File(Path.Combine("hf", "model.safetensors.index.json"))));
-        Assert.Equal(4, Directory.GetFiles(_folder.File("mp4"), "*.pth").Length);
-        Assert.Equal(expected, Logits(_folder.File("hf"), worldSize: 4));
-        Assert.Equal(expected, Logits(_folder.File("mp4"), worldSize: 1));
-        Assert.Equal(expected, Logits(_folder.File("mp1"), worldSize: 8));
-        Assert.Equal(5, Directory.GetFileSystemEntries(_folder.File("mp4")).Length); // nothing partial is left
+        Assert.True(File.Exists(_folder[Path.Combine("hf", "model.safetensors.index.json")]));
+        Assert.Equal(4, Directory.GetFiles(_folder["mp4"], "*.pth").Length);
+        Assert.Equal(expected, Logits(_folder["hf"], worldSize: 4));
+        Assert.Equal(expected, Logits(_folder["mp4"], worldSize: 1));
+        Assert.Equal(expected, Logits(_folder["mp1"], worldSize: 8));
+        Assert.Equal(5, Directory.GetFileSystemEntries(_folder["mp4"]).Length); // nothing partial is left
     }
 
     [Fact]
     public void Convert_TiedLlama3_StaysTiedAndScaled()
     {
         // The layout of Meta says Llama 3.1's own constants alone.
-        var source = _folder.File("source");
+        var source = _folder["source"];
         Directory.CreateDirectory(source);
         File.Copy(Path.Combine(References, "llama3", "model.safetensors"), Path.Combine(source, "model.safetensors"));
         var config = JsonNode.Parse(File.ReadAllText(Path.Combine(References, "llama3", "config.json")))!;
@@ -45,8 +45,8 @@ public sealed class CheckpointConverterTests : IDisposable
         Convert(source, "mp1", new() { Layout = CheckpointLayout.Meta });
         Convert(source, "fp32", new() { Layout = CheckpointLayout.HuggingFace, Type = TensorType.Float32 });
 
-        Assert.Equal(expected, Logits(_folder.File("mp1"), worldSize: 2));
-        using var wide = CheckpointFolder.Open(_folder.File("fp32"), null);
+        Assert.Equal(expected, Logits(_folder["mp1"], worldSize: 2));
+        using var wide = CheckpointFolder.Open(_folder["fp32"], null);
         using var mapped = wide.Map();
         Assert.True(mapped.TiesOutput);
         Assert.All(mapped.Tensors, tensor => Assert.Equal(TensorType.Float32, tensor.Type));
@@ -63,7 +63,7 @@ public sealed class CheckpointConverterTests : IDisposable
         using var checkpoint = CheckpointFolder.Open(Path.Combine(References, name), null);
 
         var error = Assert.Throws<CheckpointException>(
-            () => CheckpointConverter.Convert(checkpoint, _folder.File("out"), new() { Layout = CheckpointLayout.Meta }));
+            () => CheckpointConverter.Convert(checkpoint, _folder["out"], new() { Layout = CheckpointLayout.Meta }));
 
         Assert.Contains(sentence, error.Message, StringComparison.Ordinal);
         Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));
@@ -78,10 +78,10 @@ public sealed class CheckpointConverterTests : IDisposable
         var options = new ConversionOptions { Layout = CheckpointLayout.HuggingFace };
 
         Assert.Throws<OperationCanceledException>(
-            () => CheckpointConverter.Convert(checkpoint, _folder.File("out"), options, progress, cancelled.Token));
+            () => CheckpointConverter.Convert(checkpoint, _folder["out"], options, progress, cancelled.Token));
         Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));
-        Directory.CreateDirectory(_folder.File("there"));
-        var error = Assert.Throws<CheckpointException>(() => CheckpointConverter.Convert(checkpoint, _folder.File("there"), options));
+        Directory.CreateDirectory(_folder["there"]);
+        var error = Assert.Throws<CheckpointException>(() => CheckpointConverter.Convert(checkpoint, _folder["there"], options));
         Assert.Contains("exists; name a new folder", error.Message, StringComparison.Ordinal);
     }
 
@@ -91,7 +91,7 @@ public sealed class CheckpointConverterTests : IDisposable
         using var checkpoint = CheckpointFolder.Open(Repository.DemoCheckpoint, null);
 
         var error = Assert.Throws<CheckpointException>(
-            () => CheckpointConverter.Convert(checkpoint, _folder.File("out"), new() { Layout = CheckpointLayout.Meta, ShardCount = 3 }));
+            () => CheckpointConverter.Convert(checkpoint, _folder["out"], new() { Layout = CheckpointLayout.Meta, ShardCount = 3 }));
 
         Assert.Contains("not divisible by its 3 shards", error.Message, StringComparison.Ordinal);
     }
@@ -120,7 +120,7 @@ public sealed class CheckpointConverterTests : IDisposable
     private void Convert(string source, string name, ConversionOptions options)
     {
         using var checkpoint = CheckpointFolder.Open(source, null);
-        CheckpointConverter.Convert(checkpoint, _folder.File(name), options);
+        CheckpointConverter.Convert(checkpoint, _folder[name], options);
     }
 
     private static float[] Logits(string folder, int worldSize)

@@ -13,7 +13,7 @@ public sealed class DamagedShardTests : IDisposable
     public DamagedShardTests()
     {
         TinyCheckpoint.WriteShard(_folder.Path, 0, TinyCheckpoint.Tensors(0, 1, EmbeddingLayout.Whole).Take(7));
-        _intact = File.ReadAllBytes(_folder.File("consolidated.00.pth"));
+        _intact = File.ReadAllBytes(_folder["consolidated.00.pth"]);
         _tensors = _probe.Read(_intact).Tensors!;
     }
 
@@ -75,7 +75,7 @@ public sealed class DamagedShardTests : IDisposable
     /// <summary>Indexes of all bytes that are no weights.</summary>
     private IEnumerable<int> Headers()
     {
-        using var file = ShardFile.Open(_folder.File("consolidated.00.pth"));
+        using var file = ShardFile.Open(_folder["consolidated.00.pth"]);
         var storages = ShardIndex.Read(file).Storages;
         return Enumerable.Range(0, _intact.Length)
             .Where(index => !storages.Any(storage => index >= storage.Offset && index < storage.Offset + storage.ByteCount));

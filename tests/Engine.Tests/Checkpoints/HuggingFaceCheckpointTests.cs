@@ -150,7 +150,7 @@ public sealed class HuggingFaceCheckpointTests : IDisposable
     public void Open_SecondTensorOfOtherType_IsRefused()
     {
         CopyReference("llama3");
-        var path = _folder.File("model.safetensors");
+        var path = _folder["model.safetensors"];
         var bytes = File.ReadAllBytes(path);
         var header = bytes.AsSpan(8, BitConverter.ToInt32(bytes));
         " \"F16\""u8.CopyTo(header[header.LastIndexOf("\"BF16\""u8)..]); // as long as before
@@ -171,14 +171,14 @@ public sealed class HuggingFaceCheckpointTests : IDisposable
     {
         foreach (var file in Directory.EnumerateFiles(Path.Combine(References, name)))
         {
-            File.Copy(file, _folder.File(Path.GetFileName(file)));
+            File.Copy(file, _folder[Path.GetFileName(file)]);
         }
     }
 
     private void Change(string file, Action<JsonNode> change)
     {
-        var json = JsonNode.Parse(File.ReadAllText(_folder.File(file)))!;
+        var json = JsonNode.Parse(File.ReadAllText(_folder[file]))!;
         change(json);
-        File.WriteAllText(_folder.File(file), json.ToJsonString());
+        File.WriteAllText(_folder[file], json.ToJsonString());
     }
 }

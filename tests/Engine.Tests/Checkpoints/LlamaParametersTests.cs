@@ -137,7 +137,7 @@ public sealed class LlamaParametersTests
     public void Read_MissingOrHugeFile_IsNamed()
     {
         using var folder = new TemporaryFolder();
-        var path = folder.File("params.json");
+        var path = folder["params.json"];
         Assert.Contains("does not exist", Assert.Throws<CheckpointException>(() => LlamaParameters.Read(path)).Message,
             StringComparison.Ordinal);
 

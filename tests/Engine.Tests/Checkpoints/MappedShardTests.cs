@@ -8,7 +8,7 @@ public sealed class MappedShardTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    private string Shard => _folder.File("consolidated.00.pth");
+    private string Shard => _folder["consolidated.00.pth"];
 
     [Fact]
     public void VerifyChecksums_EveryStorageDamagedInTurn_NamesTheTensor()
@@ -102,8 +102,8 @@ public sealed class MappedShardTests : IDisposable
     {
         TinyCheckpoint.Write(_folder.Path);
         using var checkpoint = MetaCheckpoint.Open(_folder.Path, 12);
-        File.WriteAllText(_folder.File("other"), "something else");
-        File.Move(_folder.File("other"), Shard, overwrite: true);
+        File.WriteAllText(_folder["other"], "something else");
+        File.Move(_folder["other"], Shard, overwrite: true);
 
         using var shard = checkpoint.MapShard(0);
 

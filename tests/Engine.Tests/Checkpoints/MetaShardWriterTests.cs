@@ -16,7 +16,7 @@ public sealed class MetaShardWriterTests : IDisposable
     public void Write_TensorPast4GiB_ReadsBack()
     {
         const long Count = 2_200_000_000;
-        var path = _folder.File("consolidated.00.pth");
+        var path = _folder["consolidated.00.pth"];
         MetaShardWriter.Write(
             path,
             [
@@ -43,7 +43,7 @@ public sealed class MetaShardWriterTests : IDisposable
     {
         var asked = new List<(long Offset, int Count)>();
         MetaShardWriter.Write(
-            _folder.File("consolidated.00.pth"),
+            _folder["consolidated.00.pth"],
             [new("w", TensorType.Float32, [1000, 700], (offset, bytes) => { asked.Add((offset, bytes.Length)); bytes.Clear(); })],
             CancellationToken.None);
 
@@ -55,7 +55,7 @@ public sealed class MetaShardWriterTests : IDisposable
     [Fact]
     public void Write_CallbackThrowsOrCancelled_LeavesWhatWasThere()
     {
-        var path = _folder.File("consolidated.00.pth");
+        var path = _folder["consolidated.00.pth"];
         File.WriteAllText(path, "before");
         using var cancellation = new CancellationTokenSource();
         ShardTensor failing = new("w", TensorType.Float32, [4], (_, _) => throw new InvalidOperationException("no weights"));
@@ -71,7 +71,7 @@ public sealed class MetaShardWriterTests : IDisposable
     [Fact]
     public void Write_EmptyExtent_IsRefused()
         => Assert.Throws<ArgumentException>(() => MetaShardWriter.Write(
-            _folder.File("consolidated.00.pth"), [new("w", TensorType.Float32, [4, 0], (_, _) => { })], CancellationToken.None));
+            _folder["consolidated.00.pth"], [new("w", TensorType.Float32, [4, 0], (_, _) => { })], CancellationToken.None));
 
     private static byte[] Bytes(MappedTensor tensor, int count)
     {

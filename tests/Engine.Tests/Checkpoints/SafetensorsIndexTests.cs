@@ -58,7 +58,7 @@ public sealed class SafetensorsIndexTests : IDisposable
         var error = Assert.Throws<CheckpointException>(() => Read(SafetensorsBuilder.File(header, dataByteCount)));
 
         Assert.Contains(sentence, error.Message, StringComparison.Ordinal);
-        Assert.StartsWith(_folder.File("w.safetensors"), error.Message, StringComparison.Ordinal);
+        Assert.StartsWith(_folder["w.safetensors"], error.Message, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -137,7 +137,7 @@ public sealed class SafetensorsIndexTests : IDisposable
 
     private SafetensorsIndex Read(byte[] bytes)
     {
-        var path = _folder.File("w.safetensors");
+        var path = _folder["w.safetensors"];
         System.IO.File.WriteAllBytes(path, bytes);
         using var file = ShardFile.Open(path);
         return SafetensorsIndex.Read(file);

@@ -13,7 +13,7 @@ internal sealed class ShardProbe : IDisposable
 
     public int Count { get; private set; }
 
-    private string Path => _folder.File("consolidated.00.pth");
+    private string Path => _folder["consolidated.00.pth"];
 
     public void Dispose() => _folder.Dispose();
 

@@ -136,7 +136,7 @@ public sealed class ShardSetTests : IDisposable
     public void Open_MissingShard_NamesIt()
     {
         TinyCheckpoint.Write(_folder.Path, 2, EmbeddingLayout.SplitByDimension);
-        File.Move(_folder.File("consolidated.01.pth"), _folder.File("consolidated.02.pth"));
+        File.Move(_folder["consolidated.01.pth"], _folder["consolidated.02.pth"]);
 
         Refused("consolidated.01.pth is missing: the folder holds consolidated.00.pth, consolidated.02.pth");
     }
@@ -145,7 +145,7 @@ public sealed class ShardSetTests : IDisposable
     public void Open_LastShardMissing_IsSeenFromTheShapes()
     {
         TinyCheckpoint.Write(_folder.Path, 2, EmbeddingLayout.SplitByDimension);
-        File.Delete(_folder.File("consolidated.01.pth"));
+        File.Delete(_folder["consolidated.01.pth"]);
 
         Refused("has rows for 6 tokens but params.json has vocab_size 12");
     }
@@ -157,7 +157,7 @@ public sealed class ShardSetTests : IDisposable
     public void Open_OtherPthBesideTheShards_NamesIt(string name)
     {
         TinyCheckpoint.Write(_folder.Path);
-        File.WriteAllText(_folder.File(name), "");
+        File.WriteAllText(_folder[name], "");
 
         Refused($"{name} is no shard (");
     }
@@ -165,16 +165,16 @@ public sealed class ShardSetTests : IDisposable
     [Fact]
     public void Open_NoFolderNoShardsNoParams_SaysSo()
     {
-        var error = Assert.Throws<CheckpointException>(() => MetaCheckpoint.Open(_folder.File("nowhere"), 12));
+        var error = Assert.Throws<CheckpointException>(() => MetaCheckpoint.Open(_folder["nowhere"], 12));
         Assert.Contains("does not exist; give it with --ckpt-dir", error.Message, StringComparison.Ordinal);
 
         Refused("No checkpoint files found in");
-        File.WriteAllText(_folder.File("consolidated.00.pth"), "");
+        File.WriteAllText(_folder["consolidated.00.pth"], "");
         Refused("params.json does not exist");
-        File.WriteAllText(_folder.File("params.json"), TinyCheckpoint.Parameters);
+        File.WriteAllText(_folder["params.json"], TinyCheckpoint.Parameters);
         Refused("consolidated.00.pth is empty");
-        File.Delete(_folder.File("consolidated.00.pth"));
-        Directory.CreateDirectory(_folder.File("consolidated.00.pth"));
+        File.Delete(_folder["consolidated.00.pth"]);
+        Directory.CreateDirectory(_folder["consolidated.00.pth"]);
         Refused("consolidated.00.pth is missing or no plain file");
     }
 
@@ -186,7 +186,7 @@ public sealed class ShardSetTests : IDisposable
     public void Open_VocabulariesThatDiffer_NamesBoth(int vocabularySize, int? tokenizer, string expected)
     {
         TinyCheckpoint.Write(_folder.Path);
-        File.WriteAllText(_folder.File("params.json"), TinyCheckpoint.Parameters.Replace("\"vocab_size\": 12",
+        File.WriteAllText(_folder["params.json"], TinyCheckpoint.Parameters.Replace("\"vocab_size\": 12",
             $"\"vocab_size\": {vocabularySize}", StringComparison.Ordinal));
 
         Refused(expected, tokenizer);
@@ -198,7 +198,7 @@ public sealed class ShardSetTests : IDisposable
     public void Open_VocabularyLeftOpen_IsTheTokenizersOrThatOfTheRows(int? tokenizer)
     {
         TinyCheckpoint.Write(_folder.Path);
-        File.WriteAllText(_folder.File("params.json"), TinyCheckpoint.Parameters.Replace("\"vocab_size\": 12", "\"vocab_size\": -1",
+        File.WriteAllText(_folder["params.json"], TinyCheckpoint.Parameters.Replace("\"vocab_size\": 12", "\"vocab_size\": -1",
             StringComparison.Ordinal));
 
         using var checkpoint = MetaCheckpoint.Open(_folder.Path, tokenizer);
@@ -210,14 +210,14 @@ public sealed class ShardSetTests : IDisposable
     public void Open_ShardIsALink_FollowsIt()
     {
         TinyCheckpoint.Write(_folder.Path);
-        File.Move(_folder.File("consolidated.00.pth"), _folder.File("blob"));
-        File.CreateSymbolicLink(_folder.File("consolidated.00.pth"), "blob");
+        File.Move(_folder["consolidated.00.pth"], _folder["blob"]);
+        File.CreateSymbolicLink(_folder["consolidated.00.pth"], "blob");
         MetaCheckpoint.Open(_folder.Path, 12).Dispose();
 
-        File.Delete(_folder.File("blob"));
+        File.Delete(_folder["blob"]);
         Refused("consolidated.00.pth is missing or no plain file");
-        File.Delete(_folder.File("consolidated.00.pth"));
-        File.CreateSymbolicLink(_folder.File("consolidated.00.pth"), "/dev/zero");
+        File.Delete(_folder["consolidated.00.pth"]);
+        File.CreateSymbolicLink(_folder["consolidated.00.pth"], "/dev/zero");
         Refused("consolidated.00.pth is empty");
     }
 
@@ -233,7 +233,7 @@ public sealed class ShardSetTests : IDisposable
 
     private void WriteShards(int shardCount, EmbeddingLayout layout, Func<int, IEnumerable<ShardTensor>, IEnumerable<ShardTensor>> change)
     {
-        File.WriteAllText(_folder.File("params.json"), TinyCheckpoint.Parameters);
+        File.WriteAllText(_folder["params.json"], TinyCheckpoint.Parameters);
         for (var shard = 0; shard < shardCount; shard++)
         {
             TinyCheckpoint.WriteShard(_folder.Path, shard, change(shard, TinyCheckpoint.Tensors(shard, shardCount, layout)));

@@ -112,7 +112,7 @@ public sealed class TorchInteropTests(TorchInteropTests.Files files) : IClassFix
             }
 
             MetaShardWriter.Write(
-                _folder.File("ours.pth"),
+                _folder["ours.pth"],
                 [.. TinyCheckpoint.Tensors(0, 1, EmbeddingLayout.Whole, TensorType.BFloat16)],
                 CancellationToken.None);
             Loaded = JsonDocument.Parse(TorchPython.Run(Script, _folder.Path)).RootElement;
@@ -120,10 +120,10 @@ public sealed class TorchInteropTests(TorchInteropTests.Files files) : IClassFix
 
         public JsonElement Loaded { get; }
 
-        public string PathOf(string file) => _folder.File(file);
+        public string PathOf(string file) => _folder[file];
 
         internal (SortedDictionary<string, string>? Tensors, string? Refusal) Read(string name)
-            => _probe.Read(File.ReadAllBytes(_folder.File(name + ".pth")));
+            => _probe.Read(File.ReadAllBytes(_folder[name + ".pth"]));
 
         public void Dispose()
         {

@@ -1,6 +1,5 @@
 using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Parallel;
-using Distributed.Engine.Tests.Checkpoints;
 
 namespace Distributed.Engine.Tests.Model;
 
@@ -56,10 +55,10 @@ public sealed class GoldenTests
         using var folder = new TemporaryFolder();
         using (var checkpoint = CheckpointFolder.Open(Path.Combine(Repository.SharedData, "stories260k", "mp2"), null))
         {
-            CheckpointConverter.Convert(checkpoint, folder.File("hf"), new() { Layout = CheckpointLayout.HuggingFace });
+            CheckpointConverter.Convert(checkpoint, folder["hf"], new() { Layout = CheckpointLayout.HuggingFace });
         }
 
-        CheckGreedy(folder.File("hf"), StoriesGolden("float32"), worldSize);
+        CheckGreedy(folder["hf"], StoriesGolden("float32"), worldSize);
     }
 
     [Fact]

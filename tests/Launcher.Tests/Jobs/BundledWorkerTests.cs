@@ -165,7 +165,8 @@ public sealed class BundledWorkerTests : IClassFixture<BundledWorkerTests.Copy>,
         await Task.WhenAll(_distrun.Processes().Select(Posix.WaitUntilGone)).DefaultTimeout();
 
         // Nobody was left to remove the directory; the next launcher does.
-        Assert.Equal(0, (await new Distrun { Environment = { ["TMPDIR"] = _distrun.Jobs } }.Run("sleep", "0.3")).ExitCode);
+        using var next = new Distrun { Environment = { ["TMPDIR"] = _distrun.Jobs } };
+        Assert.Equal(0, (await next.Run("sleep", "0.3")).ExitCode);
         await _distrun.AssertNothingIsLeft();
     }
 

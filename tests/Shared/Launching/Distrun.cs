@@ -19,6 +19,7 @@ internal sealed class Distrun : IDisposable
 {
     private const string Mark = "DISTRUN_TEST_MARK";
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan KillLimit = TimeSpan.FromSeconds(10);
 
     private readonly string _mark = Guid.NewGuid().ToString();
     private readonly string _program;
@@ -154,9 +155,16 @@ internal sealed class Distrun : IDisposable
 
     public void Dispose()
     {
-        foreach (var id in Processes())
+        // Until the last is gone: one that was just being started is not found at once, and any may make files until it is dead.
+        var start = Stopwatch.GetTimestamp();
+        while (Processes() is { Length: > 0 } left && Stopwatch.GetElapsedTime(start) < KillLimit)
         {
-            _ = Posix.Kill(id, Posix.SigKill);
+            foreach (var id in left)
+            {
+                _ = Posix.Kill(id, Posix.SigKill);
+            }
+
+            Thread.Sleep(1);
         }
 
         Files.Dispose();

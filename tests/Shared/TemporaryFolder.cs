@@ -5,14 +5,20 @@ internal sealed class TemporaryFolder : IDisposable
 {
     public string Path { get; } = Directory.CreateTempSubdirectory("distrun-test-").FullName;
 
+    /// <summary>The path of a file in it.</summary>
     public string this[string name] => System.IO.Path.Combine(Path, name);
 
-    public void Dispose() => Directory.Delete(Path, recursive: true);
+    /// <summary>Writes a file and returns its path.</summary>
+    public string Write(string name, string content)
+    {
+        File.WriteAllText(this[name], content);
+        return this[name];
+    }
 
-    /// <summary>Writes an executable script; its first line is added.</summary>
+    /// <summary>Writes an executable script and returns its path; its first line is added.</summary>
     public string Script(string name, string body)
     {
-        File.WriteAllText(this[name], $"#!/bin/sh\n{body.ReplaceLineEndings("\n")}\n");
+        Write(name, $"#!/bin/sh\n{body.ReplaceLineEndings("\n")}\n");
         if (!OperatingSystem.IsWindows())
         {
             File.SetUnixFileMode(this[name], UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
@@ -20,4 +26,6 @@ internal sealed class TemporaryFolder : IDisposable
 
         return this[name];
     }
+
+    public void Dispose() => Directory.Delete(Path, recursive: true);
 }
