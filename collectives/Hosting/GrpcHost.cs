@@ -61,7 +61,7 @@ internal sealed class GrpcHost : IAsyncDisposable
         try
         {
             var server = provider.GetRequiredService<IServer>();
-            await server.StartAsync(new Application(Route<TService>(provider), provider), cancellationToken);
+            await server.StartAsync(new Application(MethodRoutes.Of(provider, routes => routes.MapGrpcService<TService>()), provider), cancellationToken);
             return new GrpcHost(provider, server);
         }
         catch
@@ -91,13 +91,6 @@ internal sealed class GrpcHost : IAsyncDisposable
         limits.MinResponseDataRate = null;
         limits.Http2.MaxRequestHeaderFieldSize = 4 << 10;
     }
-
-    private static RequestDelegate Route<TService>(IServiceProvider services)
-        where TService : class
-        => new ApplicationBuilder(services)
-            .UseRouting()
-            .UseEndpoints(endpoints => endpoints.MapGrpcService<TService>())
-            .Build();
 
     // Kestrel registers itself with a web host builder; all that it asks of one is the service collection.
     private sealed class ServerServices(IServiceCollection services) : IWebHostBuilder

@@ -1,6 +1,6 @@
+using System.Buffers;
 using System.Security.Cryptography;
 using System.Text.Json;
-using System.Text.Json.Serialization;
 
 namespace Distributed.Collectives.Launching;
 
@@ -18,14 +18,35 @@ public sealed record JobEnvelope(string JobId, JobSecret Secret, int Epoch, int 
     /// <summary>Whether the launcher's own stdin, which reaches rank 0, is a terminal with somebody at it.</summary>
     public bool UserInputIsTerminal { get; init; }
 
+    // Read and written by hand: a serializer takes some 20 ms of compiling in every process of a job that starts.
+    private const string JobIdKey = "job_id";
+    private const string SecretKey = "secret";
+    private const string EpochKey = "epoch";
+    private const string RankKey = "rank";
+    private const string LauncherProcessIdKey = "launcher_process_id";
+    private const string UserInputIsTerminalKey = "user_input_is_terminal";
+
     /// <summary>A line longer than this is not an envelope.</summary>
     public const int MaxByteCount = 4096;
 
     /// <summary>The envelope as one line of JSON, with its line feed.</summary>
     public byte[] ToLine()
     {
-        var wire = new Wire(JobId, Secret.ToBase64(), Epoch, Rank, LauncherProcessId, UserInputIsTerminal);
-        return [.. JsonSerializer.SerializeToUtf8Bytes(wire, EnvelopeJson.Default.Wire), (byte)'\n'];
+        var line = new ArrayBufferWriter<byte>(MaxByteCount);
+        using (var json = new Utf8JsonWriter(line))
+        {
+            json.WriteStartObject();
+            json.WriteString(JobIdKey, JobId);
+            json.WriteString(SecretKey, Secret.ToBase64());
+            json.WriteNumber(EpochKey, Epoch);
+            json.WriteNumber(RankKey, Rank);
+            json.WriteNumber(LauncherProcessIdKey, LauncherProcessId);
+            json.WriteBoolean(UserInputIsTerminalKey, UserInputIsTerminal);
+            json.WriteEndObject();
+        }
+
+        line.Write("\n"u8);
+        return line.WrittenSpan.ToArray();
     }
 
     /// <summary>Reads what <see cref="ToLine"/> wrote.</summary>
@@ -34,23 +55,30 @@ public sealed record JobEnvelope(string JobId, JobSecret Secret, int Epoch, int 
     {
         try
         {
-            if (JsonSerializer.Deserialize(line, EnvelopeJson.Default.Wire) is { JobId.Length: > 0, Secret: not null } wire)
+            var reader = new Utf8JsonReader(line);
+            using var json = JsonDocument.ParseValue(ref reader);
+            var wire = json.RootElement;
+            var isAlone = !reader.Read(); // throws where something follows
+            if (isAlone && wire.GetProperty(JobIdKey).GetString() is { Length: > 0 } jobId && wire.GetProperty(SecretKey).GetString() is { } secret)
             {
-                return new JobEnvelope(wire.JobId, JobSecret.FromBase64(wire.Secret), wire.Epoch, wire.Rank, wire.LauncherProcessId)
+                return new JobEnvelope(
+                    jobId,
+                    JobSecret.FromBase64(secret),
+                    wire.GetProperty(EpochKey).GetInt32(),
+                    wire.GetProperty(RankKey).GetInt32(),
+                    wire.GetProperty(LauncherProcessIdKey).GetInt32())
                 {
-                    UserInputIsTerminal = wire.UserInputIsTerminal,
+                    UserInputIsTerminal = wire.GetProperty(UserInputIsTerminalKey).GetBoolean(),
                 };
             }
         }
-        catch (Exception exception) when (exception is JsonException or FormatException)
+        catch (Exception exception) when (exception is JsonException or FormatException or InvalidOperationException or KeyNotFoundException)
         {
             // The sentence below says all that a user can act on.
         }
 
         throw new RankEnvironmentException("The first line on stdin is not a job envelope although DISTRUN_ENVELOPE=1; start this program with distrun.");
     }
-
-    internal sealed record Wire(string JobId, string Secret, int Epoch, int Rank, int LauncherProcessId, bool UserInputIsTerminal);
 }
 
 /// <summary>A job's 256-bit secret. It never prints.</summary>
@@ -99,7 +127,3 @@ public sealed class JobSecret
 
     internal string ToBase64() => Convert.ToBase64String(_bytes);
 }
-
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
-[JsonSerializable(typeof(JobEnvelope.Wire))]
-internal sealed partial class EnvelopeJson : JsonSerializerContext;

@@ -31,6 +31,18 @@ public sealed class StoreServerTests
     }
 
     [Fact]
+    public async Task Call_OfAMethodThatIsNotThere_IsUnimplemented()
+    {
+        await using var job = await TestJob.StartAsync();
+        using var channel = Open(job.Store);
+        var bytes = Marshallers.Create(static (byte[] message) => message, static bytes => bytes);
+        var method = new Method<byte[], byte[]>(MethodType.Unary, StoreReflection.Descriptor.Services[0].FullName, "Nothing", bytes, bytes);
+        var call = channel.CreateCallInvoker().AsyncUnaryCall(method, host: null, new CallOptions(deadline: DateTime.UtcNow.AddSeconds(20)), []);
+        var error = await Assert.ThrowsAsync<RpcException>(() => call.ResponseAsync).DefaultTimeout();
+        Assert.Equal(StatusCode.Unimplemented, error.StatusCode);
+    }
+
+    [Fact]
     public async Task Connect_WithAnotherJobsSecretOrId_IsRefusedInOneSentence()
     {
         await using var job = await TestJob.StartAsync();

@@ -75,6 +75,9 @@ public sealed class LifelineTests
     [Theory]
     [InlineData("hello\n", "not a job envelope")]
     [InlineData("{}\n", "not a job envelope")]
+    [InlineData("[]\n", "not a job envelope")]
+    [InlineData("{\"job_id\":7}\n", "not a job envelope")]
+    [InlineData("{\"job_id\":\"a\",\"secret\":\"AAAA\",\"epoch\":0,\"rank\":0,\"launcher_process_id\":1,\"user_input_is_terminal\":false}\n", "not a job envelope")]
     [InlineData(null, "hold no job envelope")]
     public void WaitForEnvelope_SomethingElse_IsRefused(string? line, string expected)
     {
