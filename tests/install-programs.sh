@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the foreign programs that tests talk to: the official gRPC implementations, PyTorch, etcd, Slurm's client and ip (for nodes). Does nothing where they are present;
-# on a machine without apt-get or npm the tests that need them are skipped and say why.
+# Installs the foreign programs that tests talk to: the official gRPC implementations, PyTorch, etcd, Slurm, Open MPI and ip (for nodes). Does nothing
+# where they are present; on a machine without apt-get or npm the tests that need them are skipped and say why.
 set -eu
 cd "$(dirname "$0")"
 
@@ -16,6 +16,8 @@ needs "python3-grpcio python3-protobuf" /usr/bin/python3 -c 'import grpc, google
 needs python3-torch /usr/bin/python3 -c 'import torch'
 needs etcd-server etcd --version
 needs slurm-client scontrol --version
+needs "slurmctld slurmd munge" slurmctld -V
+needs openmpi-bin mpirun --version
 needs python3-yaml /usr/bin/python3 -c 'import yaml'
 needs iproute2 ip -V
 needs "nodejs npm" npm --version
