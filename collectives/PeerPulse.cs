@@ -19,7 +19,8 @@ internal sealed class PeerPulse : IDisposable
     /// <summary>The limit unless another is asked for.</summary>
     public static readonly TimeSpan DefaultSilenceLimit = TimeSpan.FromSeconds(5);
 
-    private static readonly TimeSpan LongestInterval = TimeSpan.FromMilliseconds(500);
+    /// <summary>Between two heartbeats, unless the limit asks for more.</summary>
+    public static readonly TimeSpan LongestInterval = TimeSpan.FromMilliseconds(500);
 
     private readonly IReadOnlyList<GrpcTransport> _streams;
     private readonly RunningOperation _operation;
@@ -34,13 +35,14 @@ internal sealed class PeerPulse : IDisposable
     /// <param name="operation">What this rank says.</param>
     /// <param name="failure">Where silence is reported.</param>
     /// <param name="limit">How long a peer may be silent.</param>
-    public PeerPulse(IReadOnlyList<GrpcTransport> streams, RunningOperation operation, GroupFailure failure, TimeSpan limit)
+    /// <param name="interval">Between two heartbeats, at most.</param>
+    public PeerPulse(IReadOnlyList<GrpcTransport> streams, RunningOperation operation, GroupFailure failure, TimeSpan limit, TimeSpan interval)
     {
         _streams = streams;
         _operation = operation;
         _failure = failure;
         _limit = limit;
-        _interval = limit / 8 < LongestInterval ? limit / 8 : LongestInterval;
+        _interval = limit / 8 < interval ? limit / 8 : interval;
         _thread = new Thread(Run) { IsBackground = true, Name = $"pulse of rank {operation.Rank}" };
         _thread.Start();
     }

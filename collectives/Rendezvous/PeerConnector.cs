@@ -99,7 +99,7 @@ internal sealed class PeerConnector : IDisposable
 
         var transports = _transports.Values.Select(transport => transport.Result).ToArray();
         var streams = Array.ConvertAll(transports, transport => transport as GrpcTransport ?? ((SharedMemoryTransport)transport).Control);
-        _pulse = new PeerPulse(streams, _operation, _failure, _options.SilenceLimit);
+        _pulse = new PeerPulse(streams, _operation, _failure, _options.SilenceLimit, _options.HeartbeatInterval);
         return new PeerProcessGroup(_operation, _failure, transports, Describe(transports), this);
     }
 
@@ -117,7 +117,7 @@ internal sealed class PeerConnector : IDisposable
         }
 
         _connections.ForEach(connection => connection.Dispose());
-        _listener?.DisposeAsync().AsTask().Wait(PeerHandshake.Limit);
+        _listener?.DisposeAsync().AsTask().Wait(_options.HandshakeLimit);
         _certificate?.Dispose();
         _operation.Dispose();
     }
@@ -130,7 +130,7 @@ internal sealed class PeerConnector : IDisposable
         {
             await RuntimeDirectory.ReleaseAsync(path, cancellationToken);
             _listener = await PeerListener.StartAsync(
-                _self, _failure, _choice, path, _tcpAddress, _certificate, CertificateHashOf, cancellationToken);
+                _self, _failure, _choice, path, _tcpAddress, _certificate, CertificateHashOf, _options.HandshakeLimit, cancellationToken);
         }
         catch (IOException exception)
         {
@@ -174,7 +174,7 @@ internal sealed class PeerConnector : IDisposable
         var channel = Track(isLocal ? OpenLocal(peer) : OpenRemote(peer, address));
         var call = Track(new Peer.PeerClient(channel).Connect(cancellationToken: CancellationToken.None)); // outlives this attempt
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        limit.CancelAfter(PeerHandshake.Limit);
+        limit.CancelAfter(_options.HandshakeLimit);
         SharedMemoryRegion? region = null;
         try
         {
@@ -187,7 +187,7 @@ internal sealed class PeerConnector : IDisposable
         catch (Exception exception) when (exception is RpcException or OperationCanceledException)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            var reason = limit.IsCancellationRequested ? $"the handshake was not done within {PeerHandshake.Limit.TotalSeconds} s" : Reason(exception);
+            var reason = limit.IsCancellationRequested ? $"the handshake was not done within {_options.HandshakeLimit.TotalSeconds} s" : Reason(exception);
             throw new RendezvousConnectionException($"Rank {_self.Rank} cannot connect to rank {peer}: {reason}.", exception);
         }
 
@@ -200,11 +200,11 @@ internal sealed class PeerConnector : IDisposable
 
     private static string Sentence(string clause) => $"{char.ToUpperInvariant(clause[0])}{clause.AsSpan(1)}.";
 
-    private GrpcChannel OpenLocal(int peer) => PeerChannel.OpenUnix(RuntimeDirectory.SocketOf(_socketDirectory, peer), PeerHandshake.Limit);
+    private GrpcChannel OpenLocal(int peer) => PeerChannel.OpenUnix(RuntimeDirectory.SocketOf(_socketDirectory, peer), _options.HandshakeLimit);
 
     private GrpcChannel OpenRemote(int peer, PeerAddress address)
         => PeerDirectory.EndPointOf(address) is { } endPoint && _certificate is not null
-            ? PeerChannel.OpenTls(endPoint, _certificate, address.CertificateSha256.ToByteArray(), PeerHandshake.Limit)
+            ? PeerChannel.OpenTls(endPoint, _certificate, address.CertificateSha256.ToByteArray(), _options.HandshakeLimit)
             : throw new RendezvousConnectionException(
                 $"Rank {peer} is on another host than rank {_self.Rank}, but LOCAL_WORLD_SIZE says that all ranks share one; start each host's ranks with its own distrun.");
 

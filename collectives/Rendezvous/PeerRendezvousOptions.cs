@@ -1,4 +1,5 @@
 using System.Net;
+using Distributed.Collectives.Transports.Grpc;
 
 namespace Distributed.Collectives;
 
@@ -34,4 +35,10 @@ public sealed record PeerRendezvousOptions
     /// machine and the runtime directory in which its sockets are.
     /// </summary>
     public string? HostIdentity { get; init; }
+
+    /// <summary>How long a connection and the handshake over it may take; for tests, which would wait for it.</summary>
+    internal TimeSpan HandshakeLimit { get; init; } = PeerHandshake.DefaultLimit;
+
+    /// <summary>How often a rank says where it is, at most an eighth of <see cref="SilenceLimit"/>; for tests, which would wait for it.</summary>
+    internal TimeSpan HeartbeatInterval { get; init; } = PeerPulse.LongestInterval;
 }

@@ -41,14 +41,15 @@ public sealed class HeartbeatTests
         var options = new PeerRendezvousOptions
         {
             Transport = transport == "gRPC" ? TransportChoice.Grpc : TransportChoice.SharedMemory,
-            SilenceLimit = TimeSpan.FromSeconds(2),
+            SilenceLimit = TimeSpan.FromSeconds(1),
+            HeartbeatInterval = TimeSpan.FromMilliseconds(100),
         };
         RankThreads.Run(await job.JoinAllAsync(3, options: _ => options), group =>
         {
             group.Barrier(Patient);
             if (group.Rank == 1)
             {
-                Thread.Sleep(5000);
+                Thread.Sleep(2000);
             }
 
             group.Barrier(Patient);
@@ -60,13 +61,13 @@ public sealed class HeartbeatTests
     [InlineData("shared memory")]
     public async Task AllReduce_PeerDoesNotCome_SaysWhereItWas(string transport)
     {
-        await using var world = await TestWorld.StartAsync(transport, 2);
+        await using var world = await TestWorld.StartAsync(transport, 2, TimeSpan.FromMilliseconds(50));
         var errors = RankThreads.Catch(world.Ranks, group =>
         {
             group.Barrier(new CollectiveOptions(Tag: 31));
             if (group.Rank == 0)
             {
-                group.AllReduce(new float[10], new CollectiveOptions(Tag: 32, Timeout: TimeSpan.FromSeconds(2)));
+                group.AllReduce(new float[10], new CollectiveOptions(Tag: 32, Timeout: TimeSpan.FromSeconds(1)));
             }
             else
             {
@@ -83,7 +84,7 @@ public sealed class HeartbeatTests
     public async Task AllReduce_OneProcessIsStopped_EveryOtherNamesThatOneAndNotItsNeighbours(string transport)
     {
         await using var job = await TestJob.StartAsync();
-        var ranks = Enumerable.Range(0, 3).Select(rank => ProcessTests.Start(job, rank, worldSize: 3, "loop", transport)).ToArray();
+        var ranks = Enumerable.Range(0, 3).Select(rank => ProcessTests.Start(job, rank, worldSize: 3, "loop 2", transport)).ToArray();
         try
         {
             foreach (var rank in ranks)
@@ -100,7 +101,7 @@ public sealed class HeartbeatTests
             {
                 var verdict = await rank.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(40));
                 await rank.WaitForExitAsync().DefaultTimeout();
-                Assert.Matches("^(CollectiveTimeoutException|GroupAbortedException) 1 .*rank 1 has said nothing for [0-9.]+ s \\(limit 5 s\\)", verdict);
+                Assert.Matches("^(CollectiveTimeoutException|GroupAbortedException) 1 .*rank 1 has said nothing for [0-9.]+ s \\(limit 2 s\\)", verdict);
             }
         }
         finally

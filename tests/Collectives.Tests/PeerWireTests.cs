@@ -190,7 +190,7 @@ public sealed class PeerWireTests
         var path = RuntimeDirectory.SocketOf(job.Directory, rank: 0);
         var operation = new RunningOperation(rank: 0);
         await using var impostor = await PeerListener.StartAsync(
-            RawPeer.Identity(job, rank: 0, secret: other), new GroupFailure(operation), TransportChoice.Grpc, path, null, null, (_, _) => Task.FromResult(Array.Empty<byte>()), default);
+            RawPeer.Identity(job, rank: 0, secret: other), new GroupFailure(operation), TransportChoice.Grpc, path, null, null, (_, _) => Task.FromResult(Array.Empty<byte>()), PeerHandshake.DefaultLimit, default);
         using var peer = RawPeer.Dial(job);
 
         var error = await Assert.ThrowsAsync<RpcException>(() => peer.HandshakeAsync(RawPeer.Identity(job)));

@@ -54,7 +54,7 @@ public sealed class ProcessTests
 
     internal static Process Start(TestJob job, int rank, int worldSize, string mode, string transport)
     {
-        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "Collectives.Tests"), [mode])
+        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "Collectives.Tests"), mode.Split(' '))
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

@@ -6,7 +6,7 @@ namespace Distributed.Collectives.Tests;
 
 /// <summary>
 /// One rank as a process of its own: it reads its environment and its envelope as a worker does, joins, and says on stdout what came of
-/// it. "check" runs every operation once; "loop" sums until the group fails; "campaign" is
+/// it. "check" runs every operation once; "loop [SILENCE LIMIT]" sums until the group fails; "campaign" is
 /// no rank but <see cref="FaultCampaign"/>. Otherwise it runs the tests.
 /// </summary>
 internal static class RankProgram
@@ -17,19 +17,22 @@ internal static class RankProgram
         {
             case ["campaign", var first, var count]:
                 return await FaultCampaign.RunAsync(int.Parse(first, CultureInfo.InvariantCulture), int.Parse(count, CultureInfo.InvariantCulture));
-            case ["check" or "loop"]:
-                return await RunRankAsync(args[0]);
+            case ["check" or "loop", ..]:
+                return await RunRankAsync(args);
             default:
                 return await TestRunner.RunAsync(args);
         }
     }
 
-    private static async Task<int> RunRankAsync(string mode)
+    private static async Task<int> RunRankAsync(string[] args)
     {
         var envelope = JobEnvelope.Parse(Encoding.UTF8.GetBytes(Console.ReadLine() ?? ""));
-        using var group = await PeerRendezvous.JoinAsync(RankEnvironment.FromProcess(), envelope, new PeerRendezvousOptions());
+        var options = args is ["loop", var seconds]
+            ? new PeerRendezvousOptions { SilenceLimit = TimeSpan.FromSeconds(int.Parse(seconds, CultureInfo.InvariantCulture)) }
+            : new PeerRendezvousOptions();
+        using var group = await PeerRendezvous.JoinAsync(RankEnvironment.FromProcess(), envelope, options);
         Console.WriteLine("joined");
-        return mode == "loop" ? Loop(group) : Check(group);
+        return args[0] == "loop" ? Loop(group) : Check(group);
     }
 
     private static int Check(ProcessGroup group)

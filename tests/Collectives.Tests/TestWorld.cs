@@ -13,7 +13,7 @@ internal sealed class TestWorld : IAsyncDisposable
     /// <summary>[rank]</summary>
     public ProcessGroup[] Ranks { get; }
 
-    public static async Task<TestWorld> StartAsync(string transport, int worldSize)
+    public static async Task<TestWorld> StartAsync(string transport, int worldSize, TimeSpan? heartbeatInterval = null)
     {
         if (transport == "in-memory")
         {
@@ -22,6 +22,7 @@ internal sealed class TestWorld : IAsyncDisposable
 
         var job = await TestJob.StartAsync();
         var options = new PeerRendezvousOptions { Transport = transport == "gRPC" ? TransportChoice.Grpc : TransportChoice.SharedMemory };
+        options = heartbeatInterval is { } interval ? options with { HeartbeatInterval = interval } : options;
         return new TestWorld(await job.JoinAllAsync(worldSize, options: _ => options), job);
     }
 

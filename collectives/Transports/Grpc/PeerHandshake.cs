@@ -15,8 +15,8 @@ namespace Distributed.Collectives.Transports.Grpc;
 /// </summary>
 internal static class PeerHandshake
 {
-    /// <summary>For the whole handshake.</summary>
-    public static readonly TimeSpan Limit = TimeSpan.FromSeconds(10);
+    /// <summary>For the whole handshake, unless another is asked for: it takes milliseconds, but a machine that starts many ranks at once is busy.</summary>
+    public static readonly TimeSpan DefaultLimit = TimeSpan.FromSeconds(30);
 
     /// <summary>No frame of a handshake is larger.</summary>
     public const int MaxFrameByteCount = 4096;

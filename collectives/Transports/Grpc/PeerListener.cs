@@ -17,6 +17,7 @@ internal sealed class PeerListener : IAsyncDisposable
     private readonly PeerIdentity _self;
     private readonly GroupFailure _failure;
     private readonly Func<int, CancellationToken, Task<byte[]>> _certificateHashOf;
+    private readonly TimeSpan _handshakeLimit;
     private readonly TransportChoice _choice;
     private readonly string _directory;
     private readonly TaskCompletionSource<PeerTransport>[] _accepted; // [rank - own rank - 1]
@@ -24,13 +25,14 @@ internal sealed class PeerListener : IAsyncDisposable
     private GrpcHost? _host;
 
     private PeerListener(
-        PeerIdentity self, GroupFailure failure, TransportChoice choice, string directory, Func<int, CancellationToken, Task<byte[]>> certificateHashOf)
+        PeerIdentity self, GroupFailure failure, TransportChoice choice, string directory, Func<int, CancellationToken, Task<byte[]>> certificateHashOf, TimeSpan handshakeLimit)
     {
         _self = self;
         _failure = failure;
         _choice = choice;
         _directory = directory;
         _certificateHashOf = certificateHashOf;
+        _handshakeLimit = handshakeLimit;
         var higherRankCount = self.WorldSize - self.Rank - 1;
         _accepted = [.. Enumerable.Range(0, higherRankCount).Select(_ => new TaskCompletionSource<PeerTransport>(TaskCreationOptions.RunContinuationsAsynchronously))];
         _isTaken = new bool[higherRankCount];
@@ -47,6 +49,7 @@ internal sealed class PeerListener : IAsyncDisposable
     /// <param name="tcpAddress">Where the ranks of other hosts connect, if there are any.</param>
     /// <param name="certificate">This rank's certificate, for <paramref name="tcpAddress"/>.</param>
     /// <param name="certificateHashOf">Gives the SHA-256 of a rank's certificate, as that rank has published it.</param>
+    /// <param name="handshakeLimit">How long a caller may take to prove itself.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <exception cref="IOException">An endpoint is taken.</exception>
     public static async Task<PeerListener> StartAsync(
@@ -57,9 +60,10 @@ internal sealed class PeerListener : IAsyncDisposable
         IPAddress? tcpAddress,
         X509Certificate2? certificate,
         Func<int, CancellationToken, Task<byte[]>> certificateHashOf,
+        TimeSpan handshakeLimit,
         CancellationToken cancellationToken)
     {
-        var listener = new PeerListener(self, failure, choice, Path.GetDirectoryName(unixSocketPath)!, certificateHashOf); // a file has a directory
+        var listener = new PeerListener(self, failure, choice, Path.GetDirectoryName(unixSocketPath)!, certificateHashOf, handshakeLimit); // a file has a directory
         listener._host = await GrpcHost.StartAsync(
             new PeerService(listener), PeerChannel.MaxMessageByteCount, options => Listen(options, self, unixSocketPath, tcpAddress, certificate), cancellationToken);
         listener.Port = listener._host.Addresses.Select(address => BindingAddress.Parse(address)).FirstOrDefault(address => !address.IsUnixPipe)?.Port ?? 0;
@@ -118,7 +122,7 @@ internal sealed class PeerListener : IAsyncDisposable
         IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, ServerCallContext context)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
-        limit.CancelAfter(PeerHandshake.Limit);
+        limit.CancelAfter(_handshakeLimit);
         try
         {
             var peer = await PeerHandshake.AcceptAsync(_self, reader, writer, limit.Token);
@@ -141,7 +145,7 @@ internal sealed class PeerListener : IAsyncDisposable
         }
         catch (OperationCanceledException) when (!context.CancellationToken.IsCancellationRequested)
         {
-            throw PeerHandshake.Refusal(StatusCode.DeadlineExceeded, $"the handshake was not done within {PeerHandshake.Limit.TotalSeconds} s");
+            throw PeerHandshake.Refusal(StatusCode.DeadlineExceeded, $"the handshake was not done within {_handshakeLimit.TotalSeconds} s");
         }
     }
 
