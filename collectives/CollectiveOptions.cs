@@ -13,4 +13,10 @@ public readonly record struct CollectiveOptions(uint Tag = 0, TimeSpan? Timeout 
     /// this rank alone, and changes nothing of the operation.
     /// </summary>
     public bool AwaitsWork { get; init; }
+
+    /// <summary>Which step of its work this rank is in, for the words in which its peers say where it was last heard of.</summary>
+    public uint? Step { get; init; }
+
+    /// <summary>Which layer of that step; said beside it.</summary>
+    public uint? Layer { get; init; }
 }

@@ -99,13 +99,25 @@ internal sealed class PeerPulse : IDisposable
 }
 
 /// <summary>What a heartbeat says, in words.</summary>
-internal static class Phase
+internal static class PeerPhase
 {
-    /// <summary>"; it was last in AllReduce (tag 7), for 3.2 s", or "" where nothing was heard.</summary>
+    /// <summary>"; it was last heard of in AllReduce (tag 7, operation 812, step 4, layer 3), begun 3.2 s before", or "" where nothing was heard.</summary>
     public static string Describe(Heartbeat? heartbeat)
-        => heartbeat is null ? ""
-            : heartbeat.OperationCount == 0 ? "; it was last heard of before its first operation"
-            : string.Create(
-                CultureInfo.InvariantCulture,
-                $"; it was last heard of {(heartbeat.IsRunning ? "in" : "after")} {heartbeat.Operation} (tag {heartbeat.Tag}, operation {heartbeat.OperationCount}), {(heartbeat.IsRunning ? "begun" : "ended")} {heartbeat.ElapsedMilliseconds / 1000.0:0.0} s before");
+    {
+        if (heartbeat is not { OperationCount: > 0 })
+        {
+            return heartbeat is null ? "" : "; it was last heard of before its first operation";
+        }
+
+        var (where, change) = heartbeat.Phase switch
+        {
+            Protos.Phase.BetweenOperations => ("after", "ended"),
+            Protos.Phase.AwaitingWork => ("awaiting work in", "begun"),
+            _ => ("in", "begun"),
+        };
+        var step = (heartbeat.HasStep ? $", step {heartbeat.Step}" : "") + (heartbeat.HasLayer ? $", layer {heartbeat.Layer}" : "");
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"; it was last heard of {where} {heartbeat.Operation} (tag {heartbeat.Tag}, operation {heartbeat.OperationCount}{step}), {change} {heartbeat.ElapsedMilliseconds / 1000.0:0.0} s before");
+    }
 }

@@ -23,6 +23,7 @@ internal sealed class RunningOperation(int rank, OperationLog? log = null, Progr
     private long _ended;
     private ulong _count;
     private long _byteCount;
+    private CollectiveOptions _options;
     private bool _isDisposed;
     private TimeSpan _limit;
 
@@ -72,13 +73,15 @@ internal sealed class RunningOperation(int rank, OperationLog? log = null, Progr
 
             _count++;
             _byteCount = byteCount;
+            _options = options;
             (_name, Operation, Tag, Detail, _limit, _started) = (name, operation, options.Tag, detail, limit, Stopwatch.GetTimestamp());
             _progress?.Begin(operation, options, _started);
         }
     }
 
     /// <summary>Stops the clock.</summary>
-    public void End()
+    /// <returns>Since <see cref="Begin"/>.</returns>
+    public TimeSpan End()
     {
         lock (_gate)
         {
@@ -86,6 +89,7 @@ internal sealed class RunningOperation(int rank, OperationLog? log = null, Progr
             _log.Add(_name!, Operation, Tag, _byteCount, _started, _ended); // it was begun
             _name = null;
             _progress?.End();
+            return Stopwatch.GetElapsedTime(_started, _ended);
         }
     }
 
@@ -133,14 +137,25 @@ internal sealed class RunningOperation(int rank, OperationLog? log = null, Progr
         lock (_gate)
         {
             var elapsed = _count == 0 ? TimeSpan.Zero : Stopwatch.GetElapsedTime(_name is null ? _ended : _started);
-            return new Heartbeat
+            var heartbeat = new Heartbeat
             {
                 Operation = Operation,
                 Tag = Tag,
                 OperationCount = _count,
-                IsRunning = _name is not null,
+                Phase = _name is null ? Protos.Phase.BetweenOperations : _options.AwaitsWork ? Protos.Phase.AwaitingWork : Protos.Phase.InOperation,
                 ElapsedMilliseconds = (uint)Math.Min(uint.MaxValue, elapsed.TotalMilliseconds),
             };
+            if (_options.Step is { } step)
+            {
+                heartbeat.Step = step;
+            }
+
+            if (_options.Layer is { } layer)
+            {
+                heartbeat.Layer = layer;
+            }
+
+            return heartbeat;
         }
     }
 

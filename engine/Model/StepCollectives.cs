@@ -20,6 +20,7 @@ internal sealed class StepCollectives(ProcessGroup group)
 {
     private static readonly TimeSpan CommandTimeout = TimeSpan.FromSeconds(60);
     private long _ticks;
+    private uint _step; // the number of commands so far
 
     public int Rank => group.Rank;
 
@@ -30,29 +31,35 @@ internal sealed class StepCollectives(ProcessGroup group)
 
     /// <summary>Rank 0 tells the others what comes next; they wait for it for 60 s, within which rank 0 sends at least a sign of life.</summary>
     public void BroadcastCommand(Span<byte> message)
-        => group.Broadcast(message, 0, new CollectiveOptions(Tag(StepOperation.Command), CommandTimeout) { AwaitsWork = true });
+    {
+        group.Broadcast(message, 0, Options(StepOperation.Command) with { Timeout = CommandTimeout, AwaitsWork = true });
+        unchecked
+        {
+            _step++;
+        }
+    }
 
     /// <summary>The rest of a command that is too long for one message of fixed size.</summary>
-    public void BroadcastBody(Span<byte> body) => group.Broadcast(body, 0, new CollectiveOptions(Tag(StepOperation.CommandBody)));
+    public void BroadcastBody(Span<byte> body) => group.Broadcast(body, 0, Options(StepOperation.CommandBody));
 
     public void AllReduce(Span<float> values, StepOperation operation, int layer = 0)
     {
         var start = Stopwatch.GetTimestamp();
-        group.AllReduce(values, new CollectiveOptions(Tag(operation, layer)));
+        group.AllReduce(values, Options(operation, layer) with { Layer = (uint)layer });
         _ticks += Stopwatch.GetTimestamp() - start;
     }
 
     public void AllGather(ReadOnlySpan<float> part, Span<float> all, StepOperation operation)
     {
         var start = Stopwatch.GetTimestamp();
-        group.AllGather(part, all, new CollectiveOptions(Tag(operation)));
+        group.AllGather(part, all, Options(operation));
         _ticks += Stopwatch.GetTimestamp() - start;
     }
 
     public void GatherToLeader(ReadOnlySpan<byte> part, Span<byte> all, StepOperation operation)
     {
         var start = Stopwatch.GetTimestamp();
-        group.Gather(part, all, 0, new CollectiveOptions(Tag(operation)));
+        group.Gather(part, all, 0, Options(operation));
         _ticks += Stopwatch.GetTimestamp() - start;
     }
 
@@ -68,5 +75,5 @@ internal sealed class StepCollectives(ProcessGroup group)
     /// <inheritdoc cref="ProcessGroup.Abort"/>
     public void Abort(string cause) => group.Abort(cause);
 
-    private static uint Tag(StepOperation operation, int layer = 0) => ((uint)operation << 16) | (uint)layer;
+    private CollectiveOptions Options(StepOperation operation, int layer = 0) => new(((uint)operation << 16) | (uint)layer) { Step = _step };
 }

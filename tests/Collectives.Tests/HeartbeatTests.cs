@@ -19,7 +19,7 @@ public sealed class HeartbeatTests
         await peer.HandshakeAsync(RawPeer.Identity(job));
         await peer.Writer.WriteAsync(new PeerFrame
         {
-            Heartbeat = new Heartbeat { Operation = Operation.AllReduce, Tag = 9, OperationCount = 812, IsRunning = true, ElapsedMilliseconds = 3210 },
+            Heartbeat = new Heartbeat { Operation = Operation.AllReduce, Tag = 9, OperationCount = 812, Phase = Phase.InOperation, Step = 14, Layer = 3, ElapsedMilliseconds = 3210 },
         });
         await peer.SendAsync(peer.Segment(Operation.Barrier, tag: 0, 0, []));
         using var rank0 = await joining.DefaultTimeout();
@@ -28,7 +28,7 @@ public sealed class HeartbeatTests
         Assert.Equal(1, error.PeerRank);
         Assert.Matches(
             @"^Receive \(tag 6\) on rank 0: rank 1 has said nothing for 1\.\d s \(limit 1 s\); its process is stopped, or the way to it is cut; "
-            + @"it was last heard of in AllReduce \(tag 9, operation 812\), begun 3\.2 s before",
+            + @"it was last heard of in AllReduce \(tag 9, operation 812, step 14, layer 3\), begun 3\.2 s before",
             error.Message);
     }
 

@@ -142,7 +142,7 @@ public sealed class PeerWireTests
         { "its own rank", StatusCode.FailedPrecondition, "rank 0 dials rank 0, and the higher rank dials the lower one" },
         { "a segment first", StatusCode.InvalidArgument, "the handshake expects a Hello of at most 4096 bytes" },
         { "a hello of 8 KiB", StatusCode.InvalidArgument, "the handshake expects a Hello of at most 4096 bytes" },
-        { "another version", StatusCode.FailedPrecondition, "rank 1 speaks version 9 of the peer protocol and rank 0 version 2" },
+        { "another version", StatusCode.FailedPrecondition, "rank 1 speaks version 9 of the peer protocol and rank 0 version 3" },
     };
 
     [Theory]

@@ -60,7 +60,7 @@ internal sealed class GrpcTransport : PeerTransport
     public Task Ended => _pump;
 
     /// <inheritdoc/>
-    public override string LastPhase => Phase.Describe(_heartbeat);
+    public override string LastPhase => PeerPhase.Describe(_heartbeat);
 
     /// <summary>Sends a heartbeat, unless another frame is being sent, which says as much, or the connection is about to end.</summary>
     public void TrySendHeartbeat(Heartbeat heartbeat)
@@ -266,6 +266,9 @@ internal sealed class GrpcTransport : PeerTransport
                 await posted;
                 Interlocked.Exchange(ref _silentTicks, 0);
                 _isHolding = false;
+                return true;
+            case PeerFrame.ContentOneofCase.Heartbeat when frame.Heartbeat is { Operation: > Operation.MonitoredBarrier } or { Phase: Phase.Unspecified or > Phase.AwaitingWork }:
+                _failure.Report(FailureKind.Protocol, PeerRank, $"rank {PeerRank} sent a heartbeat of operation {(int)frame.Heartbeat.Operation} in phase {(int)frame.Heartbeat.Phase}, which do not exist");
                 return true;
             case PeerFrame.ContentOneofCase.Heartbeat:
                 _heartbeat = frame.Heartbeat;
