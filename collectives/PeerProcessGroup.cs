@@ -19,6 +19,8 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
     private readonly PeerTransport[] _transports;
     private readonly PeerMesh _mesh;
     private readonly ReductionTree _tree;
+    private readonly CollectiveMetrics _metrics;
+    private readonly Func<long> _sentByteCount;
     private readonly IDisposable? _connections;
     private readonly PeerProcessGroup? _parent;
     private bool _isDisposed;
@@ -46,6 +48,8 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
 
         _mesh = new PeerMesh(operation.Rank, links);
         _tree = new ReductionTree(_mesh);
+        _metrics = new CollectiveMetrics(operation.Rank, transports);
+        _sentByteCount = () => _mesh.SentByteCount;
         failure.Attach(TellPeersAsync);
     }
 
@@ -56,6 +60,8 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
         _operation = parent._operation;
         _failure = parent._failure;
         _transports = [];
+        _metrics = parent._metrics;
+        _sentByteCount = parent._sentByteCount;
         _mesh = mesh;
         _tree = new ReductionTree(mesh);
         TransportDescription = parent.TransportDescription;
@@ -140,7 +146,8 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
     {
         ObjectDisposedException.ThrowIf(_isDisposed || _parent is { _isDisposed: true }, this);
         _operation.Begin(name, operation, options, byteCount, detail);
-        var running = new Running(_operation);
+        _metrics.Begin(_sentByteCount);
+        var running = new Running(this, name, byteCount);
         try
         {
             _failure.ThrowIfFailed();
@@ -153,8 +160,12 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
         }
     }
 
-    private readonly ref struct Running(RunningOperation operation)
+    private readonly ref struct Running(PeerProcessGroup group, string name, long byteCount)
     {
-        public void Dispose() => operation.End();
+        public void Dispose()
+        {
+            var elapsed = group._operation.End();
+            group._metrics.End(name, byteCount, elapsed, group._sentByteCount, group._failure.First?.Kind);
+        }
     }
 }
