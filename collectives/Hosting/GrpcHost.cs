@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -30,11 +31,12 @@ internal sealed class GrpcHost : IAsyncDisposable
     /// <summary>Starts serving <paramref name="service"/>.</summary>
     /// <param name="service">A generated service base's implementation; used for every call.</param>
     /// <param name="maxMessageByteCount">The largest message accepted or sent.</param>
+    /// <param name="isBulk">Whether most of what comes and goes is segments, and not calls of a few bytes.</param>
     /// <param name="configure">Sets limits and endpoints.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <exception cref="IOException">An endpoint is taken.</exception>
     public static async Task<GrpcHost> StartAsync<TService>(
-        TService service, int maxMessageByteCount, Action<KestrelServerOptions> configure, CancellationToken cancellationToken)
+        TService service, int maxMessageByteCount, bool isBulk, Action<KestrelServerOptions> configure, CancellationToken cancellationToken)
         where TService : class
     {
         var services = new ServiceCollection();
@@ -56,6 +58,10 @@ internal sealed class GrpcHost : IAsyncDisposable
             SetLimits(options.Limits);
             configure(options);
         });
+        if (isBulk)
+        {
+            services.AddSingleton<IMemoryPoolFactory<byte>, BulkMemoryPool.Factory>(); // the last one counts
+        }
 
         var provider = services.BuildServiceProvider();
         try

@@ -13,8 +13,8 @@ internal sealed partial class ClientCall<TRequest, TResponse> : IDisposable
     where TRequest : class
     where TResponse : class
 {
-    /// <summary>Response bytes are read in pieces of an HTTP/2 frame.</summary>
-    private static readonly StreamPipeReaderOptions ReaderOptions = new(bufferSize: 16 * 1024, minimumReadSize: 2 * 1024);
+    /// <summary>Response bytes are read in pieces of several HTTP/2 frames, where there are several.</summary>
+    private static readonly StreamPipeReaderOptions ReaderOptions = new(bufferSize: 64 * 1024, minimumReadSize: 2 * 1024);
 
     private readonly GrpcChannel _channel;
     private readonly Method<TRequest, TResponse> _method;

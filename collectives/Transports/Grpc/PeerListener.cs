@@ -65,7 +65,7 @@ internal sealed class PeerListener : IAsyncDisposable
     {
         var listener = new PeerListener(self, failure, choice, Path.GetDirectoryName(unixSocketPath)!, certificateHashOf, handshakeLimit); // a file has a directory
         listener._host = await GrpcHost.StartAsync(
-            new PeerService(listener), PeerChannel.MaxMessageByteCount, options => Listen(options, self, unixSocketPath, tcpAddress, certificate), cancellationToken);
+            new PeerService(listener), PeerChannel.MaxMessageByteCount, isBulk: true, options => Listen(options, self, unixSocketPath, tcpAddress, certificate), cancellationToken);
         listener.Port = listener._host.Addresses.Select(address => BindingAddress.Parse(address)).FirstOrDefault(address => !address.IsUnixPipe)?.Port ?? 0;
         return listener;
     }
