@@ -15,13 +15,18 @@ internal sealed partial class PeerProcessGroup
     {
         var reduction = new Reduction(type, operation);
         Arguments.ThrowIfNotElements(values.Length, reduction);
-        using var running = Begin(nameof(AllReduce), Operation.AllReduce, options, byteCount: values.Length, OperationDetail.Of(reduction));
+        var wire = _hierarchical is not null && reduction is { Type: DataType.Float32, Operation: ReduceOperation.Sum } ? _wire : WireFormat.Exact;
+        using var running = Begin(nameof(AllReduce), Operation.AllReduce, options, byteCount: values.Length, OperationDetail.Of(reduction, wire));
         if (WorldSize == 1)
         {
             return;
         }
 
-        if (WorldSize == 2 || values.Length < ChunkedAllReduce.MinByteCount)
+        if (_hierarchical is { } hierarchical && (wire != WireFormat.Exact || hierarchical.IsWorthwhile))
+        {
+            hierarchical.Run(values, reduction, wire);
+        }
+        else if (WorldSize == 2 || values.Length < ChunkedAllReduce.MinByteCount)
         {
             OneShotAllReduce.Run(_mesh, _tree, values, reduction);
         }
@@ -161,6 +166,6 @@ internal sealed partial class PeerProcessGroup
             links[i] = i == own ? null : _mesh[ranks[i]];
         }
 
-        return new PeerProcessGroup(this, new PeerMesh(own, links));
+        return new PeerProcessGroup(this, new PeerMesh(own, links), _hosts?.Subset(ranks));
     }
 }

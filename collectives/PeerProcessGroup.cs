@@ -19,6 +19,9 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
     private readonly PeerTransport[] _transports;
     private readonly PeerMesh _mesh;
     private readonly ReductionTree _tree;
+    private readonly HostMap? _hosts; // where they are more than one
+    private readonly HierarchicalAllReduce? _hierarchical;
+    private readonly WireFormat _wire;
     private readonly CollectiveMetrics _metrics;
     private readonly Func<long> _sentByteCount;
     private readonly IDisposable? _connections;
@@ -30,9 +33,17 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
     /// <param name="failure">The rank's failure, which the transports share.</param>
     /// <param name="transports">To every other rank, in any order.</param>
     /// <param name="transportDescription">For the user.</param>
+    /// <param name="hosts">Where the ranks are, if they are on more than one host.</param>
+    /// <param name="wire">How sums travel between hosts; the same on every rank.</param>
     /// <param name="connections">What the transports rest on; disposed after them.</param>
     public PeerProcessGroup(
-        RunningOperation operation, GroupFailure failure, PeerTransport[] transports, string transportDescription, IDisposable? connections = null)
+        RunningOperation operation,
+        GroupFailure failure,
+        PeerTransport[] transports,
+        string transportDescription,
+        HostMap? hosts = null,
+        WireFormat wire = WireFormat.Exact,
+        IDisposable? connections = null)
     {
         _operation = operation;
         _failure = failure;
@@ -48,13 +59,16 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
 
         _mesh = new PeerMesh(operation.Rank, links);
         _tree = new ReductionTree(_mesh);
+        _hosts = hosts;
+        _wire = wire;
+        _hierarchical = hosts is null ? null : new HierarchicalAllReduce(_mesh, _tree, hosts);
         _metrics = new CollectiveMetrics(operation.Rank, transports);
         _sentByteCount = () => _mesh.SentByteCount;
         failure.Attach(TellPeersAsync);
     }
 
     // The ranks of a subgroup, over the connections of the whole.
-    private PeerProcessGroup(PeerProcessGroup parent, PeerMesh mesh)
+    private PeerProcessGroup(PeerProcessGroup parent, PeerMesh mesh, HostMap? hosts)
     {
         _parent = parent._parent ?? parent;
         _operation = parent._operation;
@@ -64,6 +78,9 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
         _sentByteCount = parent._sentByteCount;
         _mesh = mesh;
         _tree = new ReductionTree(mesh);
+        _hosts = hosts;
+        _wire = parent._wire;
+        _hierarchical = hosts is null ? null : new HierarchicalAllReduce(mesh, _tree, hosts);
         TransportDescription = parent.TransportDescription;
     }
 

@@ -34,6 +34,33 @@ internal sealed class ReductionTree(PeerMesh mesh)
         mesh.ReleaseAll();
     }
 
+    /// <summary>The number of ranks in the left one of the two trees that a tree of more than one rank consists of.</summary>
+    public static int FirstHalf(int count) => (int)(BitOperations.RoundUpToPowerOf2((uint)count) / 2);
+
+    /// <summary>Receives a segment of every peer of a subtree and reduces them, with this rank's where it is one of them.</summary>
+    /// <param name="firstRank">The lowest rank of the subtree.</param>
+    /// <param name="count">The number of its ranks.</param>
+    /// <param name="own">[byte], as in <see cref="Reduce"/>.</param>
+    /// <param name="messageByteCount">The length of the message that the segments are of.</param>
+    /// <param name="reduction">What is done.</param>
+    /// <param name="result">[byte]; not <paramref name="own"/>, which others may need.</param>
+    public void ReduceUnit(int firstRank, int count, ReadOnlySpan<byte> own, long messageByteCount, Reduction reduction, Span<byte> result)
+    {
+        var last = Node(firstRank, count, depth: 0, own, messageByteCount, reduction, result);
+        if (count == 1)
+        {
+            last.CopyTo(result);
+        }
+
+        for (var rank = firstRank; rank < firstRank + count; rank++)
+        {
+            if (rank != mesh.Rank)
+            {
+                mesh[rank].Release();
+            }
+        }
+    }
+
     // Returns the result over the ranks from firstRank on. It lies in `result`, or, for a leaf, where it was received. Leaves are visited
     // in rank order, and `own` is overwritten at the root, after its leaf has been combined.
     private ReadOnlySpan<byte> Node(
@@ -44,7 +71,7 @@ internal sealed class ReductionTree(PeerMesh mesh)
             return firstRank == mesh.Rank ? own : mesh[firstRank].Borrow(own.Length, messageByteCount);
         }
 
-        var half = (int)(BitOperations.RoundUpToPowerOf2((uint)count) / 2);
+        var half = FirstHalf(count);
         var left = Node(firstRank, half, depth + 1, own, messageByteCount, reduction, Scratch(depth, side: 0, own.Length));
         var right = Node(firstRank + half, count - half, depth + 1, own, messageByteCount, reduction, Scratch(depth, side: 1, own.Length));
         reduction.Combine(left, right, result);

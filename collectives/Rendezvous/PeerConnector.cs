@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
+using Distributed.Collectives.Algorithms;
 using Distributed.Collectives.Hosting;
 using Distributed.Collectives.Launching;
 using Distributed.Collectives.Transports;
@@ -29,6 +30,7 @@ internal sealed class PeerConnector : IDisposable
     private readonly IPAddress? _tcpAddress;
     private readonly X509Certificate2? _certificate;
     private readonly TransportChoice _choice;
+    private readonly WireFormat _wire;
     private readonly GroupFailure _failure;
     private readonly RunningOperation _operation;
     private readonly List<IDisposable> _connections = [];
@@ -49,6 +51,7 @@ internal sealed class PeerConnector : IDisposable
         _storeAddress = environment.StoreAddress;
         _hostIdentity = PeerDirectory.HostIdentity(options.HostIdentity, _socketDirectory);
         _choice = options.Transport ?? TransportNames.FromProcess();
+        _wire = options.Wire ?? WireNames.FromProcess();
         var traceFile = options.TraceFile is { } file ? Path.ChangeExtension(file, $"{self.Rank}{Path.GetExtension(file)}") : null;
         _operation = new RunningOperation(self.Rank, new OperationLog(traceFile), ProgressPageWriter.TryCreate(_socketDirectory, self.Rank, self.Epoch));
         _failure = new GroupFailure(_operation);
@@ -100,7 +103,8 @@ internal sealed class PeerConnector : IDisposable
         var transports = _transports.Values.Select(transport => transport.Result).ToArray();
         var streams = Array.ConvertAll(transports, transport => transport as GrpcTransport ?? ((SharedMemoryTransport)transport).Control);
         _pulse = new PeerPulse(streams, _operation, _failure, _options.SilenceLimit, _options.HeartbeatInterval);
-        return new PeerProcessGroup(_operation, _failure, transports, Describe(transports), this);
+        var hosts = _certificate is null ? null : HostMap.Of(await HostsAsync(cancellationToken)); // without one all ranks share this host
+        return new PeerProcessGroup(_operation, _failure, transports, Describe(transports, hosts is null ? WireFormat.Exact : _wire), hosts, _wire, this);
     }
 
     /// <summary>The ranks that are not connected by now.</summary>
@@ -165,6 +169,18 @@ internal sealed class PeerConnector : IDisposable
                 CultureInfo.InvariantCulture,
                 $"The rendezvous store at {_storeAddress} did not answer within {_options.Timeout.TotalSeconds:0.###} s; its launcher has to be running."), exception);
         }
+    }
+
+    // [rank], all of which have published by now.
+    private async Task<ByteString[]> HostsAsync(CancellationToken cancellationToken)
+    {
+        var identities = new ByteString[_self.WorldSize];
+        for (var rank = 0; rank < identities.Length; rank++)
+        {
+            identities[rank] = rank == _self.Rank ? _hostIdentity : (await _directory[rank].WaitAsync(cancellationToken)).HostIdentity;
+        }
+
+        return identities;
     }
 
     private async Task<PeerTransport> DialAsync(int peer, CancellationToken cancellationToken)
@@ -242,11 +258,12 @@ internal sealed class PeerConnector : IDisposable
     }
 
     // "shared memory, 2 ranks on this host", or "shared memory to rank 1; gRPC over TLS to ranks 2, 3".
-    private static string Describe(PeerTransport[] transports)
+    private static string Describe(PeerTransport[] transports, WireFormat wire)
     {
+        var narrow = wire == WireFormat.Exact ? "" : $"; sums between hosts as {WireNames.NameOf(wire)}, so not canonical";
         var groups = transports.GroupBy(transport => transport.Name, transport => transport.PeerRank).ToArray();
-        return groups.Length > 1
+        return (groups.Length > 1
             ? string.Join("; ", groups.Select(group => $"{group.Key} to {(group.Count() == 1 ? "rank" : "ranks")} {string.Join(", ", group.Order())}"))
-            : $"{groups[0].Key}, {transports.Length + 1} ranks on {(transports[0] is GrpcTransport { IsProtected: true } ? "different hosts" : "this host")}";
+            : $"{groups[0].Key}, {transports.Length + 1} ranks on {(transports[0] is GrpcTransport { IsProtected: true } ? "different hosts" : "this host")}") + narrow;
     }
 }

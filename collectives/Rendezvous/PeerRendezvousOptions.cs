@@ -18,6 +18,9 @@ public sealed record PeerRendezvousOptions
     /// <summary>What connects ranks of one host; <see langword="null"/> for what DISTRUN_TRANSPORT says.</summary>
     public TransportChoice? Transport { get; init; }
 
+    /// <summary>How sums of float32 travel between hosts, the same on every rank; <see langword="null"/> for what DISTRUN_WIRE says, exact by default.</summary>
+    public WireFormat? Wire { get; init; }
+
     /// <summary>
     /// How long a rank may say nothing at all, heartbeats included, before the group ends and names it: a stopped process, or a cut network.
     /// 5 s by default; at least 100 ms. A rank that computes is not silent, however long it takes.

@@ -32,6 +32,7 @@ internal static class OptionCatalog
     public const string Threads = "threads";
     public const string SkipChecksums = "skip-checksums";
     public const string Transport = "transport";
+    public const string Wire = "wire";
     public const string Trace = "trace";
     public const string Bos = "bos";
     public const string Output = "output";
@@ -126,6 +127,7 @@ internal static class OptionCatalog
         ConfigFile,
         new(Threads, "N", "Compute threads of each rank. Default: OMP_NUM_THREADS, else this rank's share of the cores."),
         new(Transport, "auto|shm|grpc", "Between ranks of one host: shared memory, or gRPC over Unix sockets. Default: DISTRUN_TRANSPORT, else auto."),
+        new(Wire, "exact|bf16|int8", "Between hosts: sums as they are, or narrowed for a slow network, with which results depend on the hosts. Default: DISTRUN_WIRE, else exact."),
         new(Trace, "FILE", "Write each rank's collectives to FILE, its number before the extension, in Chrome's trace format.") { IsPath = true },
         new(SkipChecksums, null, "Do not verify the checkpoint's checksums while loading."),
     ];

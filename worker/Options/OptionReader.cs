@@ -36,6 +36,9 @@ internal sealed class OptionReader(OptionValues values, List<string> problems)
     public TransportChoice? Transport(string name)
         => values[name] is { } given ? TransportNames.Parse(given.Last) ?? Refuse<TransportChoice?>(given, "is none of auto, shm, grpc", null) : null;
 
+    public WireFormat? Wire(string name)
+        => values[name] is { } given ? WireNames.Parse(given.Last) ?? Refuse<WireFormat?>(given, "is none of exact, bf16, int8", null) : null;
+
     public int Integer(string name, int absent, int minimum, int maximum)
         => values[name] is { } given ? Integer(given, minimum, maximum, absent) : absent;
 

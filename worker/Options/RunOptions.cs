@@ -38,6 +38,9 @@ internal sealed record RunOptions
     /// <summary>Between ranks of one host; <see langword="null"/> for what the environment says.</summary>
     public required TransportChoice? Transport { get; init; }
 
+    /// <summary>How sums travel between hosts; <see langword="null"/> for what the environment says.</summary>
+    public required WireFormat? Wire { get; init; }
+
     public required bool SkipsChecksums { get; init; }
 
     /// <summary>Reads them for <paramref name="command"/>, whose defaults are those of Meta's example script of that name.</summary>
@@ -76,6 +79,7 @@ internal sealed record RunOptions
             Format = reader.Choice(OptionCatalog.Format, OutputFormat.Text),
             ThreadCount = reader.IntegerOrNone(OptionCatalog.Threads, null, 1, MaxThreadCount),
             Transport = reader.Transport(OptionCatalog.Transport),
+            Wire = reader.Wire(OptionCatalog.Wire),
             SkipsChecksums = reader.Flag(OptionCatalog.SkipChecksums),
         };
     }

@@ -61,6 +61,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
         var options = new PeerRendezvousOptions
         {
             Transport = reader.Transport(OptionCatalog.Transport),
+            Wire = reader.Wire(OptionCatalog.Wire),
             TraceFile = reader.Text(OptionCatalog.Trace),
         };
         return await PeerRendezvous.JoinAsync(environment, envelope, options, CancellationToken.None);

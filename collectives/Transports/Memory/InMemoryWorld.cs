@@ -1,3 +1,4 @@
+using Distributed.Collectives.Algorithms;
 using Distributed.Collectives.Transports;
 using Distributed.Collectives.Transports.Memory;
 
@@ -9,7 +10,13 @@ public static class InMemoryWorld
     /// <summary>Makes the groups of all ranks, connected with each other.</summary>
     /// <param name="worldSize">The number of ranks, at least 1.</param>
     /// <returns>[rank]; each to be used, and disposed, by one thread of its own.</returns>
-    public static ProcessGroup[] Create(int worldSize)
+    public static ProcessGroup[] Create(int worldSize) => Create(worldSize, hosts: null, WireFormat.Exact);
+
+    /// <summary>Makes groups whose ranks believe that they are on several hosts.</summary>
+    /// <param name="worldSize">The number of ranks, at least 1.</param>
+    /// <param name="hosts">[rank], equal for ranks of one host; <see langword="null"/> for one.</param>
+    /// <param name="wire">How sums travel between hosts.</param>
+    internal static ProcessGroup[] Create(int worldSize, int[]? hosts, WireFormat wire)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(worldSize, 1);
         if (worldSize == 1)
@@ -31,6 +38,7 @@ public static class InMemoryWorld
         }
 
         return [.. operations.Select(operation => new PeerProcessGroup(
-            operation, failures[operation.Rank], [.. transports[operation.Rank]], $"in-memory, {worldSize} ranks as threads of this process"))];
+            operation, failures[operation.Rank], [.. transports[operation.Rank]], $"in-memory, {worldSize} ranks as threads of this process",
+            hosts is null ? null : HostMap.Of(hosts), wire))];
     }
 }
