@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Net;
 using System.Text;
 using Distributed.Collectives;
 using Distributed.Collectives.Launching;
@@ -8,7 +9,8 @@ namespace Distributed.Bench;
 
 /// <summary>
 /// Latency of a float32 all-reduce between processes of this host: <c>all-reduce [--ranks N] [--rounds N] [--sizes BYTES,...]
-/// [--transport auto|shm|grpc] [--work MICROSECONDS] [--gloo PYTHON]</c>. Times are rank 0's, per call, back to back or each after some
+/// [--transport auto|shm|grpc] [--hosts N] [--wire exact|bf16|int8] [--work MICROSECONDS] [--gloo PYTHON]</c>. Ranks of different hosts, of which the
+/// first ranks share the first and so on, are connected by TLS over loopback. Times are rank 0's, per call, back to back or each after some
 /// computing, and its processor time; of several rounds the one with the lowest median is printed. With a python that has torch, gloo
 /// is timed in the same run.
 /// </summary>
@@ -18,7 +20,7 @@ internal static class AllReduceBench
 
     private static async Task<int> RunAsync(string[] args)
     {
-        var options = new BenchOptions(args, "ranks", "rounds", "sizes", "transport", "work", "gloo");
+        var options = new BenchOptions(args, "ranks", "rounds", "sizes", "transport", "work", "gloo", "hosts", "wire");
         if (Environment.GetEnvironmentVariable("RANK") is not null)
         {
             return await RunRank(options);
@@ -30,7 +32,7 @@ internal static class AllReduceBench
         try
         {
             await using var store = await StoreServer.StartAsync(Path.Combine(directory, "store.sock"), "bench", secret);
-            var code = await WaitAsync(Enumerable.Range(0, worldSize).Select(rank => Start(args, store, directory, secret, rank, worldSize)));
+            var code = await WaitAsync(Enumerable.Range(0, worldSize).Select(rank => Start(args, options, store, directory, secret, rank, worldSize)));
             if (options.Text("gloo", "") is { Length: > 0 } python)
             {
                 code = Math.Max(code, await WaitAsync(Enumerable.Range(0, worldSize).Select(rank => StartGloo(python, options, directory, rank, worldSize))));
@@ -51,7 +53,7 @@ internal static class AllReduceBench
         return processes.Max(rank => rank.ExitCode);
     }
 
-    private static Process Start(string[] args, StoreServer store, string directory, JobSecret secret, int rank, int worldSize)
+    private static Process Start(string[] args, BenchOptions options, StoreServer store, string directory, JobSecret secret, int rank, int worldSize)
     {
         var start = new ProcessStartInfo(Environment.ProcessPath!) { RedirectStandardInput = true };
         if (Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet")
@@ -65,12 +67,15 @@ internal static class AllReduceBench
             start.ArgumentList.Add(argument);
         }
 
+        var localWorldSize = LocalWorldSize(options, worldSize);
         var environment = new RankEnvironment
         {
             Rank = rank,
-            LocalRank = rank,
+            LocalRank = rank % localWorldSize,
             WorldSize = worldSize,
-            LocalWorldSize = worldSize,
+            LocalWorldSize = localWorldSize,
+            GroupRank = rank / localWorldSize,
+            GroupWorldSize = worldSize / localWorldSize,
             StoreAddress = store.Address,
             RuntimeDirectory = directory,
             HasEnvelope = true,
@@ -101,7 +106,15 @@ internal static class AllReduceBench
     {
         var envelope = JobEnvelope.Parse(Encoding.UTF8.GetBytes(await Console.In.ReadLineAsync() ?? ""));
         var transport = TransportNames.Parse(options.Text("transport", "auto")) ?? throw new ArgumentException("--transport is auto, shm or grpc.");
-        using var group = await PeerRendezvous.JoinAsync(RankEnvironment.FromProcess(), envelope, new PeerRendezvousOptions { Transport = transport });
+        var wire = WireNames.Parse(options.Text("wire", "exact")) ?? throw new ArgumentException("--wire is exact, bf16 or int8.");
+        var environment = RankEnvironment.FromProcess();
+        using var group = await PeerRendezvous.JoinAsync(environment, envelope, new PeerRendezvousOptions
+        {
+            Transport = transport,
+            Wire = wire,
+            HostIdentity = options.Has("hosts") ? $"host {environment.Rank / environment.LocalWorldSize}" : null,
+            ListenAddress = IPAddress.Loopback,
+        });
         if (group.Rank == 0)
         {
             Console.WriteLine($"{group.TransportDescription}; all-reduce of float32, µs");
@@ -114,6 +127,14 @@ internal static class AllReduceBench
         thread.Start();
         thread.Join();
         return 0;
+    }
+
+    private static int LocalWorldSize(BenchOptions options, int worldSize)
+    {
+        var hosts = options.Number("hosts", 1);
+        return hosts >= 1 && worldSize % hosts == 0
+            ? worldSize / hosts
+            : throw new ArgumentException($"--hosts {hosts} does not divide {worldSize} ranks.");
     }
 
     private static int[] Sizes(BenchOptions options)

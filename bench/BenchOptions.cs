@@ -22,6 +22,20 @@ internal sealed class BenchOptions
         }
     }
 
+    public bool Has(string name) => _values.ContainsKey(name);
+
+    /// <exception cref="ArgumentException">It is no positive number.</exception>
+    public double Quantity(string name, double otherwise)
+        => !_values.TryGetValue(name, out var text) ? otherwise
+            : double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var value) && value > 0 && double.IsFinite(value) ? value
+            : throw new ArgumentException($"--{name} {text} is not a number above zero.");
+
+    /// <exception cref="ArgumentException">One of them is no positive whole number.</exception>
+    public int[] Numbers(string name, string otherwise)
+        => [.. Text(name, otherwise).Split(',').Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number > 0
+            ? number
+            : throw new ArgumentException($"--{name} {part} is not a whole number above zero."))];
+
     public string Text(string name, string otherwise) => _values.GetValueOrDefault(name, otherwise);
 
     public int Number(string name, int otherwise)

@@ -3,6 +3,7 @@ using Distributed.Bench;
 var benchmarks = new SortedDictionary<string, Func<string[], int>>(StringComparer.Ordinal)
 {
     ["all-reduce"] = AllReduceBench.Run,
+    ["all-reduce-cost"] = AllReduceCost.Run,
     ["end-to-end"] = EndToEndBench.Run,
     ["engine"] = EngineBench.Run,
     ["fma-peak"] = FmaPeak.Run,
