@@ -1,10 +1,13 @@
 using System.Diagnostics;
+using System.Net;
+using Distributed.Protos;
+using Google.Protobuf;
 
 namespace Distributed.Collectives.Tests;
 
 /// <summary>
 /// Two ranks sum over a connection that a <see cref="FaultProxy"/> harms. Whatever it does, no sum is wrong, every rank ends soon, and a
-/// connection that is only slow ends nothing. <c>Collectives.Tests campaign FIRST COUNT</c> runs as many seeds as one likes.
+/// connection that is only slow ends nothing. Of two rounds through all faults the first is over a Unix socket, the second over TLS. <c>Collectives.Tests campaign FIRST COUNT</c> runs as many seeds as one likes.
 /// </summary>
 internal static class FaultCampaign
 {
@@ -20,10 +23,12 @@ internal static class FaultCampaign
     public static async Task<string?> RunAsync(int seed)
     {
         await using var job = await TestJob.StartAsync();
-        var options = new PeerRendezvousOptions { Transport = TransportChoice.Grpc, SilenceLimit = SilenceLimit };
-        var zero = PeerRendezvous.JoinAsync(job.Environment(0, 2), job.Envelope(0), options);
-        await using var proxy = await FaultProxy.PlaceAsync(RuntimeDirectory.SocketOf(job.Directory, rank: 0), seed, SilenceLimit);
-        var one = PeerRendezvous.JoinAsync(job.Environment(1, 2), job.Envelope(1), options);
+        var isTls = seed / Enum.GetValues<WireFault>().Length % 2 == 1;
+        var zero = JoinAsync(job, rank: 0, isTls);
+        await using var proxy = isTls
+            ? await RedirectAsync(job, seed)
+            : await FaultProxy.PlaceAsync(RuntimeDirectory.SocketOf(job.Directory, rank: 0), seed, SilenceLimit);
+        var one = JoinAsync(job, rank: 1, isTls);
         ProcessGroup[] ranks = [await zero.DefaultTimeout(), await one.DefaultTimeout()];
 
         proxy.Arm();
@@ -33,8 +38,8 @@ internal static class FaultCampaign
         var problem = wrong.FirstOrDefault(text => text is not null)
             ?? errors.Where(error => error is not null and not CollectiveException).Select(error => error!.ToString()).FirstOrDefault()
             ?? (watch.Elapsed > EndLimit ? $"it took {watch.Elapsed.TotalSeconds:0.0} s" : null)
-            ?? Judge(proxy.Fault, errors);
-        return problem is null ? null : $"seed {seed}, {proxy}: {problem}";
+            ?? Judge(proxy.Fault, isTls, errors);
+        return problem is null ? null : $"seed {seed}, {(isTls ? "TLS" : "Unix socket")}, {proxy}: {problem}";
     }
 
     /// <summary>Runs seeds by hand.</summary>
@@ -54,10 +59,37 @@ internal static class FaultCampaign
         return failed == 0 ? 0 : 1;
     }
 
-    private static string? Judge(WireFault fault, Exception?[] errors) => fault switch
+    private static Task<ProcessGroup> JoinAsync(TestJob job, int rank, bool isTls)
+    {
+        var environment = job.Environment(rank, 2);
+        return PeerRendezvous.JoinAsync(
+            isTls ? environment with { LocalWorldSize = 1, LocalRank = 0, GroupRank = rank, GroupWorldSize = 2 } : environment,
+            job.Envelope(rank),
+            new PeerRendezvousOptions
+            {
+                Transport = TransportChoice.Grpc,
+                SilenceLimit = SilenceLimit,
+                HostIdentity = isTls ? $"host {rank}" : null,
+                ListenAddress = IPAddress.Loopback,
+            });
+    }
+
+    // Puts the proxy's port in the place of rank 0's in what that rank has published.
+    private static async Task<FaultProxy> RedirectAsync(TestJob job, int seed)
+    {
+        await using var store = job.Connect();
+        var address = PeerAddress.Parser.ParseFrom(await store.GetAsync("peer/0/0", TimeSpan.FromSeconds(20)).DefaultTimeout());
+        var proxy = FaultProxy.Listen(PeerDirectory.EndPointOf(address)!, seed, SilenceLimit);
+        address.TcpPort = (uint)proxy.EndPoint.Port;
+        await store.SetAsync("peer/0/0", address.ToByteArray()).DefaultTimeout();
+        return proxy;
+    }
+
+    private static string? Judge(WireFault fault, bool isTls, Exception?[] errors) => fault switch
     {
         WireFault.Delay or WireFault.Rate or WireFault.Stall => errors.FirstOrDefault(error => error is not null)?.Message,
-        WireFault.Mute or WireFault.Truncate => Array.Exists(errors, error => error is null) ? "a rank was not told" : null,
+        WireFault.Mute or WireFault.Truncate or WireFault.Reset => Array.Exists(errors, error => error is null) ? "a rank was not told" : null,
+        WireFault.Flip when isTls => Array.Exists(errors, error => error is null) ? "TLS did not catch it" : null,
         _ => null, // a bit of a window update or a heartbeat may mean nothing
     };
 

@@ -1,20 +1,11 @@
 namespace Distributed.Collectives.Tests;
 
-/// <summary>A few seeds of the campaign, each fault among them.</summary>
+/// <summary>A few seeds of the campaign: each fault over a Unix socket, and over TLS.</summary>
 public sealed class FaultCampaignTests
 {
+    public static TheoryData<int> Seeds => [.. Enumerable.Range(0, 2 * Enum.GetValues<WireFault>().Length)];
+
     [UnixTheory]
-    [InlineData(0)]
-    [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(3)]
-    [InlineData(4)]
-    [InlineData(5)]
-    [InlineData(6)]
-    [InlineData(7)]
-    [InlineData(8)]
-    [InlineData(9)]
-    [InlineData(10)]
-    [InlineData(11)]
+    [MemberData(nameof(Seeds))]
     public async Task Sums_OverAHarmedConnection_AreRightOrNone(int seed) => Assert.Null(await FaultCampaign.RunAsync(seed));
 }

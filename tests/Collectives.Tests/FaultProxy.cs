@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 
 namespace Distributed.Collectives.Tests;
@@ -22,17 +23,20 @@ internal enum WireFault
 
     /// <summary>One bit of one byte is turned over.</summary>
     Flip,
+
+    /// <summary>The connection is reset at a byte, both ways: what was on its way is lost.</summary>
+    Reset,
 }
 
 /// <summary>
-/// Stands between the ranks that dial a socket and the rank that listens there, and harms what passes, as a seed says. Until it is armed it
-/// passes everything, so that the ranks join undisturbed.
+/// Stands between the ranks that dial a socket and the rank that listens there, and harms what passes, as a seed says: its remainder by the number of faults is the
+/// fault, and the rest chance. Until it is armed it passes everything, so that the ranks join undisturbed.
 /// </summary>
 internal sealed class FaultProxy : IAsyncDisposable
 {
     private readonly CancellationTokenSource _stop = new();
     private readonly Socket _listener;
-    private readonly string _target;
+    private readonly EndPoint _target;
     private readonly Task _accepting;
     private readonly TimeSpan _silenceLimit;
     private readonly Random _random;
@@ -41,20 +45,26 @@ internal sealed class FaultProxy : IAsyncDisposable
     private volatile bool _isArmed;
     private int _hasStalled;
 
-    private FaultProxy(string path, string target, int seed, TimeSpan silenceLimit)
+    private FaultProxy(EndPoint place, EndPoint target, int seed, TimeSpan silenceLimit)
     {
         _random = new Random(seed);
-        Fault = (WireFault)_random.Next(6);
+        Fault = (WireFault)(seed % Enum.GetValues<WireFault>().Length);
         _upwards = _random.Next(2) == 0;
         _position = _random.NextInt64(60_000);
         (_target, _silenceLimit) = (target, silenceLimit);
-        _listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        _listener.Bind(new UnixDomainSocketEndPoint(path));
+        _listener = Open(place);
+        _listener.Bind(place);
         _listener.Listen();
         _accepting = AcceptAsync();
     }
 
     public WireFault Fault { get; }
+
+    /// <summary>Where it listens for ranks of other hosts.</summary>
+    public IPEndPoint EndPoint => (IPEndPoint)_listener.LocalEndPoint!;
+
+    /// <summary>Listens on a port of its own for whoever would dial <paramref name="target"/>.</summary>
+    public static FaultProxy Listen(IPEndPoint target, int seed, TimeSpan silenceLimit) => new(new IPEndPoint(IPAddress.Loopback, 0), target, seed, silenceLimit);
 
     /// <summary>Takes the place of the socket that a rank listens on, once it does; the socket itself is moved aside.</summary>
     public static async Task<FaultProxy> PlaceAsync(string path, int seed, TimeSpan silenceLimit)
@@ -65,7 +75,7 @@ internal sealed class FaultProxy : IAsyncDisposable
         }
 
         File.Move(path, path + ".real");
-        return new FaultProxy(path, path + ".real", seed, silenceLimit);
+        return new FaultProxy(new UnixDomainSocketEndPoint(path), new UnixDomainSocketEndPoint(path + ".real"), seed, silenceLimit);
     }
 
     public void Arm() => _isArmed = true;
@@ -75,10 +85,16 @@ internal sealed class FaultProxy : IAsyncDisposable
         await _stop.CancelAsync();
         _listener.Dispose();
         await _accepting.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        File.Delete(_target);
+        if (_target is UnixDomainSocketEndPoint file)
+        {
+            File.Delete(file.ToString());
+        }
     }
 
     public override string ToString() => $"{Fault} {(_upwards ? "to the dialer" : "to the listener")} at byte {_position}";
+
+    private static Socket Open(EndPoint place) => new(
+        place.AddressFamily, SocketType.Stream, place is IPEndPoint ? ProtocolType.Tcp : ProtocolType.Unspecified);
 
     private async Task AcceptAsync()
     {
@@ -88,8 +104,8 @@ internal sealed class FaultProxy : IAsyncDisposable
             while (true)
             {
                 var dialer = await _listener.AcceptAsync(_stop.Token);
-                var target = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-                await target.ConnectAsync(new UnixDomainSocketEndPoint(_target), _stop.Token);
+                var target = Open(_target);
+                await target.ConnectAsync(_target, _stop.Token);
                 connections.Add(PassAsync(dialer, target, harms: !_upwards));
                 connections.Add(PassAsync(target, dialer, harms: _upwards));
             }
@@ -113,6 +129,12 @@ internal sealed class FaultProxy : IAsyncDisposable
                 {
                     piece = await HarmAsync(piece, passed, harms);
                     passed += count;
+                }
+
+                if (piece.Length < count && Fault == WireFault.Reset)
+                {
+                    Array.ForEach([from, to], socket => socket.LingerState = new LingerOption(enable: true, seconds: 0));
+                    break;
                 }
 
                 await to.SendAsync(piece, _stop.Token);
@@ -145,7 +167,7 @@ internal sealed class FaultProxy : IAsyncDisposable
             case WireFault.Stall when harms && Interlocked.Exchange(ref _hasStalled, 1) == 0:
                 await Task.Delay(_silenceLimit / 3, _stop.Token);
                 return piece;
-            case WireFault.Mute or WireFault.Truncate when harms:
+            case WireFault.Mute or WireFault.Truncate or WireFault.Reset when harms:
                 return piece[..(int)Math.Clamp(_position - passed, 0, piece.Length)];
             case WireFault.Flip when harms && _position >= passed && _position < passed + piece.Length:
                 piece.Span[(int)(_position - passed)] ^= (byte)(1 << (int)(_position % 8));
