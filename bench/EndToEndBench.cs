@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
+using Distributed.Engine.Diagnosis;
 using Distributed.Engine.Kernels;
 
 namespace Distributed.Bench;
@@ -64,7 +65,7 @@ internal static class EndToEndBench
         using var memory = new BenchMemory(1L << 30);
         new Span<byte>(memory.Data, (int)memory.ByteCount).Fill(1);
         using var pool = new ComputePool(threads, "probe");
-        return Median(Enumerable.Range(0, 5).Select(_ => ReadBandwidth.Measure(pool, memory.Data, memory.ByteCount)));
+        return Median(Enumerable.Range(0, 5).Select(_ => ReadBandwidthProbe.Measure(pool, memory.Data, memory.ByteCount)));
     }
 
     private static Sample Launch(string folder, int ranks, int threads, BenchOptions options)

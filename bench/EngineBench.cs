@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Distributed.Collectives;
+using Distributed.Engine.Diagnosis;
 using Distributed.Engine.Kernels;
 using Distributed.Engine.Model;
 using Distributed.Engine.Parallel;
@@ -74,7 +75,7 @@ internal static unsafe class EngineBench
         var next = firstPosition;
         for (var round = 0; round <= rounds; round++)
         {
-            var before = ReadBandwidth.Measure(probes, weights.Data, weights.TouchedByteCount);
+            var before = ReadBandwidthProbe.Measure(probes, weights.Data, weights.TouchedByteCount);
             var start = Stopwatch.GetTimestamp();
             for (var step = 0; step < stepsPerRound; step++, next++)
             {
@@ -89,7 +90,7 @@ internal static unsafe class EngineBench
             }
 
             var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds / stepsPerRound;
-            var after = ReadBandwidth.Measure(probes, weights.Data, weights.TouchedByteCount);
+            var after = ReadBandwidthProbe.Measure(probes, weights.Data, weights.TouchedByteCount);
             if (round > 0)
             {
                 samples.Add(((before + after) / 2, seconds));
@@ -116,11 +117,11 @@ internal static unsafe class EngineBench
         var samples = new List<(double Peak, double Seconds)>();
         for (var round = 0; round <= rounds; round++)
         {
-            var before = FmaPeak.Measure(probes);
+            var before = MultiplyAddProbe.Measure(probes);
             var start = Stopwatch.GetTimestamp();
             leader.Run(command);
             var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-            var after = FmaPeak.Measure(probes);
+            var after = MultiplyAddProbe.Measure(probes);
             if (round > 0)
             {
                 samples.Add(((before + after) / 2, seconds));

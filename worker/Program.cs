@@ -24,7 +24,7 @@ internal static class Program
             {
                 var environment = RankEnvironment.FromProcess();
                 errorFile = environment.ErrorFile;
-                Run(line, environment, started);
+                return Run(line, environment, started);
             }
 
             return ExitCodes.Success;
@@ -54,6 +54,9 @@ internal static class Program
             case OptionCatalog.Inspect:
                 _ = InspectCommand.Create(line);
                 return;
+            case OptionCatalog.Doctor:
+                _ = DoctorCommand.Create(line);
+                return;
         }
 
         var given = Environment.GetEnvironmentVariable("WORLD_SIZE");
@@ -61,7 +64,7 @@ internal static class Program
         GenerationCommand.Prepare(line, worldSize).Preparation.Dispose();
     }
 
-    private static void Run(CommandLine line, RankEnvironment environment, long started)
+    private static int Run(CommandLine line, RankEnvironment environment, long started)
     {
         var link = LauncherLink.Attach(environment);
         var isFirst = environment.Rank == 0;
@@ -72,21 +75,25 @@ internal static class Program
                 printHelp();
             }
         }
-        else if (line.Command is not (OptionCatalog.Tokenize or OptionCatalog.Convert or OptionCatalog.Inspect))
+        else if (line.Command is not (OptionCatalog.Tokenize or OptionCatalog.Convert or OptionCatalog.Inspect or OptionCatalog.Doctor))
         {
             new RankProcess(environment, link, started).Run(line);
         }
         else if (isFirst)
         {
-            RunAlone(line, link);
+            return RunAlone(line, link);
         }
+
+        return ExitCodes.Success;
     }
 
     // What needs no ranks is the first one's business.
-    private static void RunAlone(CommandLine line, LauncherLink link)
+    private static int RunAlone(CommandLine line, LauncherLink link)
     {
         switch (line.Command)
         {
+            case OptionCatalog.Doctor:
+                return DoctorCommand.Create(line).Run() ? ExitCodes.Success : ExitCodes.Failure;
             case OptionCatalog.Convert:
                 ConvertCommand.Create(line).Run();
                 break;
@@ -101,5 +108,7 @@ internal static class Program
 
                 break;
         }
+
+        return ExitCodes.Success;
     }
 }

@@ -77,7 +77,7 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
         try
         {
             var found = new Dictionary<string, (int File, TensorEntry Entry)>(StringComparer.Ordinal);
-            foreach (var name in map?.Values.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal).ToArray() ?? [SingleName])
+            foreach (var name in FileNames(map))
             {
                 files.Add(ShardFile.Open(Path.Combine(directory, name)));
                 AddTensors(files, name, map, found);
@@ -126,8 +126,15 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
     {
     }
 
+    /// <summary>The files that a folder's index lists, or the one that there is without an index.</summary>
+    /// <exception cref="CheckpointException">The index cannot be read.</exception>
+    internal static IReadOnlyList<string> FileNames(string directory) => FileNames(ReadMap(directory));
+
     /// <inheritdoc/>
     protected override void Dispose(bool disposing) => Array.ForEach(_files, file => file.Dispose());
+
+    private static string[] FileNames(Dictionary<string, string>? map)
+        => map is null ? [SingleName] : [.. map.Values.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
 
     /// <summary>The file of each tensor as the index lists it; <see langword="null"/> where one file holds all.</summary>
     private static Dictionary<string, string>? ReadMap(string directory)

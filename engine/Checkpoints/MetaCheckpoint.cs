@@ -68,6 +68,9 @@ public sealed class MetaCheckpoint : CheckpointSource
     /// <exception cref="CheckpointException">The file changed since <see cref="Open"/>, or cannot be mapped.</exception>
     public MappedShard MapShard(int shard) => new(_files[shard], _shards[shard]);
 
+    /// <summary>The name of the file of one shard.</summary>
+    internal string ShardFileName(int shard) => Path.GetFileName(_files[shard].Path);
+
     /// <inheritdoc/>
     public override MappedCheckpoint Map()
     {

@@ -93,6 +93,9 @@ public sealed unsafe class LlamaModel : IDisposable
 
     internal StepLimits Limits { get; }
 
+    /// <summary>Called after each half of each layer, on the thread of the step; <see langword="null"/> while nobody compares.</summary>
+    internal LayerObserver? Observer { get; set; }
+
     // Three files of a checkpoint would cut through canonical groups, whose sums then differ from world size to world size.
     private bool FilesCutBetweenGroups { get; init; } = true;
 
@@ -191,9 +194,14 @@ public sealed unsafe class LlamaModel : IDisposable
         for (var layer = 0; layer < _weights.Layers.Length; layer++)
         {
             _attention.Run(_weights.Layers[layer], layer);
+            Observer?.Invoke(layer, isFeedForward: false, Hidden(command));
             _feedForward.Run(_weights.Layers[layer], layer, command.Tokens.Length);
+            Observer?.Invoke(layer, isFeedForward: true, Hidden(command));
         }
 
         return _head.Run(command);
     }
+
+    private ReadOnlySpan<float> Hidden(StepCommand command)
+        => new(_context.Buffers.Hidden, command.Tokens.Length * _context.Config.Dimension);
 }

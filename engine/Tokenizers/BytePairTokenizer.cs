@@ -38,6 +38,9 @@ internal sealed class BytePairTokenizer : Tokenizer
             .ToFrozenDictionary(token => Encoding.UTF8.GetString(token.Item.Bytes), token => token.Index, StringComparer.Ordinal);
     }
 
+    public override string Kind
+        => $"{(_model.IsByteLevel ? "BPE over bytes" : "BPE over characters")} ({(_model.Path.EndsWith(".json", StringComparison.OrdinalIgnoreCase) ? "tokenizer.json" : "tiktoken")})";
+
     public override int VocabularySize => _model.Tokens.Length;
 
     public override int BosId => _model.BosId;

@@ -64,6 +64,9 @@ public sealed class SentencePieceTokenizer : Tokenizer
     }
 
     /// <inheritdoc/>
+    public override string Kind => "SentencePiece BPE";
+
+    /// <inheritdoc/>
     public override int VocabularySize => _pieces.Length;
 
     /// <summary>Begins a text: <c>&lt;s&gt;</c>.</summary>

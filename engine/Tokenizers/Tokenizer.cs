@@ -7,6 +7,9 @@ namespace Distributed.Engine.Tokenizers;
 /// </summary>
 public abstract class Tokenizer
 {
+    /// <summary>The kind of model and of file, for the user: <c>SentencePiece BPE</c>.</summary>
+    public abstract string Kind { get; }
+
     /// <summary>The number of ids, 0 to this less one.</summary>
     public abstract int VocabularySize { get; }
 

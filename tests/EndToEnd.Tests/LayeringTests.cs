@@ -35,7 +35,7 @@ public sealed class LayeringTests
         Assert.Empty(offenders);
     }
 
-    /// <summary>Inside engine/: Kernels &lt;- Weights &lt;- Parallel &lt;- Model &lt;- Generation; Checkpoints, Tokenizers, Sampling beside them.</summary>
+    /// <summary>Inside engine/: Kernels &lt;- Weights &lt;- Parallel &lt;- Model &lt;- Generation; Checkpoints, Tokenizers, Sampling beside them; Diagnosis above.</summary>
     [Theory]
     [InlineData("Kernels")]
     [InlineData("Weights", "Kernels", "Checkpoints")]
@@ -44,6 +44,7 @@ public sealed class LayeringTests
     [InlineData("Checkpoints", "Kernels")]
     [InlineData("Tokenizers")]
     [InlineData("Sampling", "Kernels")]
+    [InlineData("Diagnosis", "Kernels", "Parallel", "Model", "Checkpoints", "Tokenizers", "Generation")]
     public void EngineFolder_Uses_OnlyWhatLiesBelow(string folder, params string[] allowed)
     {
         const string Prefix = "using Distributed.Engine.";

@@ -29,14 +29,21 @@ internal sealed record CommandLine(string? Command, OptionValues Values, List<st
         {
             var given = result.UnmatchedTokens.Count > 0 ? OptionReader.Shown(result.UnmatchedTokens[0]) : null;
             var problem = given is null
-                ? "Name a command: complete, chat, tokenize, convert or inspect; worker --help describes them."
-                : $"'{given}' is no command: name complete, chat, tokenize, convert or inspect; worker --help describes them.";
+                ? $"Name a command: {OptionCatalog.CommandNames}; worker --help describes them."
+                : $"'{given}' is no command: name {OptionCatalog.CommandNames}; worker --help describes them.";
             return new CommandLine(null, values, [problem], null);
         }
 
         var command = result.CommandResult.Command.Name;
         var problems = new List<string>();
-        AddUnmatched(result.UnmatchedTokens, command, problems);
+        var unmatched = result.UnmatchedTokens;
+        if (TakesFolder(command) && unmatched is [var folder] && !folder.StartsWith('-') && !arguments.Contains($"--{OptionCatalog.Model}"))
+        {
+            values.Add(OptionCatalog.Model, $"{command}:", [folder]);
+            unmatched = [];
+        }
+
+        AddUnmatched(unmatched, command, problems);
         foreach (var (definition, option) in options)
         {
             if (result.GetResult(option) is not { Implicit: false } given)
@@ -59,6 +66,9 @@ internal sealed record CommandLine(string? Command, OptionValues Values, List<st
         var isConfigRead = values[OptionCatalog.Config] is not { } config || ConfigFile.TryRead(config.Last, command, values, problems);
         return new CommandLine(isConfigRead ? command : null, values, problems, null); // without it, all that it might say seems to be missing
     }
+
+    // worker doctor DIR, as one writes it.
+    private static bool TakesFolder(string command) => command is OptionCatalog.Doctor or OptionCatalog.Inspect;
 
     private static void AddUnmatched(IReadOnlyList<string> tokens, string command, List<string> problems)
     {
@@ -85,6 +95,7 @@ internal sealed record CommandLine(string? Command, OptionValues Values, List<st
             (OptionCatalog.Tokenize, "Turn JSON lines on standard input, {\"text\": ...} or {\"tokens\": [...]}, into lines with both and pieces."),
             (OptionCatalog.Convert, "Write a checkpoint in another layout, number of shards or type."),
             (OptionCatalog.Inspect, "Say what a checkpoint is and list its tensors."),
+            (OptionCatalog.Doctor, "Look at a checkpoint as loading would: its files, its tokenizer, the memory of a rank, the speed to expect."),
         ];
         foreach (var (name, description) in all)
         {

@@ -8,6 +8,10 @@ internal static class OptionCatalog
     public const string Tokenize = "tokenize";
     public const string Convert = "convert";
     public const string Inspect = "inspect";
+    public const string Doctor = "doctor";
+
+    /// <summary>All commands, as a sentence lists them.</summary>
+    public const string CommandNames = "complete, chat, tokenize, convert, inspect or doctor";
 
     public const string CheckpointDirectory = "ckpt-dir";
     public const string Model = "model";
@@ -39,6 +43,8 @@ internal static class OptionCatalog
     public const string Layout = "layout";
     public const string Shards = "shards";
     public const string Type = "type";
+    public const string WorldSize = "world-size";
+    public const string Deep = "deep";
 
     /// <summary>The options that say what to run. Where the command line has any of them, those of a config file do not count.</summary>
     public static readonly IReadOnlyList<string> Inputs = [Prompt, PromptTokens, PromptsFile, Dialogs, DialogsFile];
@@ -96,6 +102,18 @@ internal static class OptionCatalog
         Inspect =>
         [
             new(Model, "DIR", "The checkpoint, in either layout.") { IsPath = true },
+        ],
+        Doctor =>
+        [
+            new(Model, "DIR", "The checkpoint, in either layout; it may stand alone, without --model.") { IsPath = true },
+            Tokenizer,
+            new(WorldSize, "N", "The number of ranks that memory and speed are told for. Default: 1, 2, 4 and 8."),
+            new(MaxSequenceLength, "N", "Positions a row, for the cache. Default: 2048."),
+            new(MaxBatchSize, "N", "Rows that run together, for the cache. Default: 1."),
+            new(Deep, null, "Compare one rank with --world-size (default 2) after every layer, and name the first layer and rank that differ."),
+            new(SkipChecksums, null, "Do not read the files to compare their checksums."),
+            new(Threads, "N", "Threads that read and measure. Default: OMP_NUM_THREADS, else all cores."),
+            new(Format, "text|json", "json: one document on standard output and nothing else there. Default: text."),
         ],
         _ => throw new ArgumentOutOfRangeException(nameof(command), command, "No such command."),
     };

@@ -1,5 +1,6 @@
 using Distributed.Engine.Checkpoints;
 using Distributed.Worker.Options;
+using Distributed.Worker.Output;
 
 namespace Distributed.Worker.Running;
 
@@ -57,24 +58,10 @@ internal sealed class ConvertCommand
         }
     }
 
-    /// <summary>A line of progress: redrawn on a terminal, a line for every tenth elsewhere.</summary>
     private sealed class Bar : IProgress<(long Done, long Total)>
     {
-        private const int Width = 40;
-        private int _percent = -1;
+        private readonly ProgressBar _bar = new();
 
-        public void Report((long Done, long Total) value)
-        {
-            var percent = (int)(value.Done * 100 / Math.Max(1, value.Total));
-            if (percent == _percent || (Console.IsErrorRedirected && percent % 10 != 0))
-            {
-                return;
-            }
-
-            _percent = percent;
-            var filled = percent * Width / 100;
-            var bar = $"[{new string('#', filled)}{new string('.', Width - filled)}] {percent,3} % of {value.Total / 1_000_000} MB";
-            Console.Error.Write(Console.IsErrorRedirected ? $"{bar}\n" : percent == 100 ? $"\r{bar}\n" : $"\r{bar}");
-        }
+        public void Report((long Done, long Total) value) => _bar.Report(value.Done, value.Total);
     }
 }

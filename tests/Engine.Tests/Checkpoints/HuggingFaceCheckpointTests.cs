@@ -127,7 +127,7 @@ public sealed class HuggingFaceCheckpointTests : IDisposable
     [InlineData("../../etc/passwd.safetensors", "which is no plain name")]
     [InlineData("/etc/passwd.safetensors", "which is no plain name")]
     [InlineData("model.bin", "which is no plain name")]
-    [InlineData("missing.safetensors", "missing.safetensors cannot be read")]
+    [InlineData("missing.safetensors", "missing.safetensors is missing; download it")]
     [InlineData("model-00002-of-00002.safetensors", "does not list for this file")]
     public void Open_IndexThatLies_IsRefused(string file, string sentence)
     {

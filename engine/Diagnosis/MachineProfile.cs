@@ -1,0 +1,38 @@
+using System.Runtime.Intrinsics.Arm;
+using Distributed.Engine.Kernels;
+
+namespace Distributed.Engine.Diagnosis;
+
+/// <summary>What this machine can do, measured.</summary>
+/// <param name="KernelPath">The vector instructions that compute: AVX-512, AVX2, NEON, 128-bit or scalar.</param>
+/// <param name="ThreadCount">Threads of the measurements.</param>
+/// <param name="ReadBytesPerSecond">Bytes a second that all threads together read from memory.</param>
+/// <param name="MultiplyAddsPerSecond">Float32 operations a second out of registers; a multiply-add is two.</param>
+/// <param name="MemoryByteCount">Memory that this process may use.</param>
+public sealed record MachineProfile(
+    string KernelPath, int ThreadCount, double ReadBytesPerSecond, double MultiplyAddsPerSecond, long MemoryByteCount)
+{
+    private const long BlockByteCount = 512L << 20; // larger than the caches of any processor that is usual
+    private const int RoundCount = 3;
+
+    /// <summary>The memory that this process may use: the machine's, or its container's.</summary>
+    public static long AvailableMemory => GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+
+    /// <summary>Measures for about a second; the best of some rounds, as other work only takes away.</summary>
+    /// <param name="threadCount">Threads at once.</param>
+    public static unsafe MachineProfile Measure(int threadCount)
+    {
+        var byteCount = Math.Max(1L << 20, Math.Min(BlockByteCount, AvailableMemory / 8) >> 20 << 20);
+        using var pool = new ComputePool(threadCount, "probe");
+        using var block = new NativeBuffer(byteCount / sizeof(float));
+        new Span<float>(block.Data, (int)(byteCount / sizeof(float))).Fill(1); // pages that nobody wrote to are all the same one
+        return new MachineProfile(
+            Name(KernelSet.Best.Name),
+            threadCount,
+            Enumerable.Range(0, RoundCount).Max(_ => ReadBandwidthProbe.Measure(pool, (byte*)block.Data, byteCount)) * 1e9,
+            Enumerable.Range(0, RoundCount).Max(_ => MultiplyAddProbe.Measure(pool)) * 1e9,
+            AvailableMemory);
+    }
+
+    private static string Name(string kernels) => kernels == "128-bit" && AdvSimd.IsSupported ? "NEON" : kernels;
+}

@@ -1,0 +1,58 @@
+using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Parallel;
+
+namespace Distributed.Engine.Diagnosis;
+
+/// <summary>What the ranks of a world size keep in memory and read for a token, from shapes alone.</summary>
+/// <param name="WorldSize">The number of ranks.</param>
+/// <param name="WeightByteCount">
+/// Of the rank that has most: its matrices, used in place in the mapped files. Of the embedding no rank has a part of its own: rows are read
+/// as tokens come.
+/// </param>
+/// <param name="CacheByteCount">Of that rank: keys and values of all positions of all rows, float32.</param>
+/// <param name="TotalWeightByteCount">Of all ranks together, which repeat key-value heads where they outnumber them.</param>
+/// <param name="TotalPositionByteCount">Of all ranks together: keys and values of one position of one row, which each later token reads.</param>
+public sealed record RankMemory(int WorldSize, long WeightByteCount, long CacheByteCount, long TotalWeightByteCount, long TotalPositionByteCount)
+{
+    // As KeyValueCache pads a head.
+    private const int HeadPadding = 16;
+
+    /// <summary>Weights and cache of the rank that has most.</summary>
+    public long ByteCount => WeightByteCount + CacheByteCount;
+
+    /// <summary>Computes it.</summary>
+    /// <param name="config">The model's shape.</param>
+    /// <param name="type">How its elements are stored.</param>
+    /// <param name="worldSize">The number of ranks.</param>
+    /// <param name="maxSequenceLength">Positions of a row.</param>
+    /// <param name="maxBatchSize">Rows.</param>
+    /// <exception cref="CheckpointException">There are more ranks than token ids.</exception>
+    public static RankMemory Of(LlamaConfig config, TensorType type, int worldSize, int maxSequenceLength, int maxBatchSize)
+    {
+        var plans = Enumerable.Range(0, worldSize).Select(rank => ShardPlan.Create(config, worldSize, rank)).ToArray();
+        var positions = (long)maxSequenceLength * maxBatchSize;
+        var largest = plans.MaxBy(plan => WeightBytes(config, type, plan) + (positions * PositionBytes(config, plan)))!; // at least one rank
+        return new RankMemory(
+            worldSize,
+            WeightBytes(config, type, largest),
+            positions * PositionBytes(config, largest),
+            plans.Sum(plan => WeightBytes(config, type, plan)),
+            plans.Sum(plan => PositionBytes(config, plan)));
+    }
+
+    /// <summary>Bytes that all ranks together read for one token of one row at a position.</summary>
+    public long TokenByteCount(int position) => TotalWeightByteCount + (position * TotalPositionByteCount);
+
+    private static long WeightBytes(LlamaConfig config, TensorType type, ShardPlan plan)
+    {
+        long dimension = config.Dimension, head = config.HeadDimension;
+        var layer = (((2L * plan.Heads.Count) + (2L * plan.KeyValueHeads.Count)) * head * dimension) + (3L * plan.Hidden.Count * dimension);
+        return ((config.LayerCount * layer) + (plan.Vocabulary.Count * dimension)) * StorageType.Of(type).ItemByteCount;
+    }
+
+    private static long PositionBytes(LlamaConfig config, ShardPlan plan)
+    {
+        var padded = (config.HeadDimension + HeadPadding - 1) / HeadPadding * HeadPadding;
+        return 2L * config.LayerCount * plan.KeyValueHeads.Count * padded * sizeof(float);
+    }
+}

@@ -1,0 +1,56 @@
+using Distributed.Collectives;
+using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Diagnosis;
+using Distributed.Engine.Kernels;
+using Distributed.Engine.Model;
+using Distributed.Engine.Tests.Model;
+
+namespace Distributed.Engine.Tests.Diagnosis;
+
+/// <summary>What is told before loading is what loading takes.</summary>
+public sealed class RankMemoryTests
+{
+    private static readonly LlamaConfig Config = new()
+    {
+        Dimension = 96,
+        LayerCount = 2,
+        HeadCount = 8,
+        KeyValueHeadCount = 4,
+        HiddenDimension = 160,
+        VocabularySize = 70,
+        NormEpsilon = 1e-5f,
+    };
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(8)]
+    public void Of_AnyWorldSize_IsWhatTheRanksMap(int worldSize)
+    {
+        using var checkpoint = new RandomCheckpoint(Config, TensorType.BFloat16, seed: 5);
+        var tensors = checkpoint.Stored(1, EmbeddingLayout.Whole);
+        var groups = InMemoryWorld.Create(worldSize);
+        var options = ModelWorld.Options(maxSequenceLength: 40, maxBatchSize: 3);
+        var models = groups.Select(group => LlamaModel.Create(Config, tensors, group, options, KernelSet.Best)).ToArray();
+
+        var memory = RankMemory.Of(Config, TensorType.BFloat16, worldSize, 40, 3);
+
+        Assert.Equal(models.Sum(model => model.MappedByteCount), memory.TotalWeightByteCount);
+        Assert.Contains(memory.WeightByteCount, models.Select(model => model.MappedByteCount));
+        var largest = models.Select(model => model.Plan.KeyValueHeads.Count).Max();
+        using var cache = new KeyValueCache(Config.LayerCount, 3, largest, 40, Config.HeadDimension);
+        Assert.Equal(cache.ByteCount, memory.CacheByteCount);
+        Array.ForEach(models, model => model.Dispose());
+        Array.ForEach(groups, group => group.Dispose());
+    }
+
+    [Fact]
+    public void TokenByteCount_AtAPosition_CountsAllKeysAndValuesBefore()
+    {
+        var memory = RankMemory.Of(Config, TensorType.Float16, 2, 16, 1);
+
+        // 2 layers, keys and values, 4 heads of 12 padded to 16, float32.
+        Assert.Equal(memory.TotalWeightByteCount + (10 * 2 * 2 * 4 * 16 * 4), memory.TokenByteCount(10));
+    }
+}

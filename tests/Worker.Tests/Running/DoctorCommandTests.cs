@@ -1,0 +1,63 @@
+using System.Text.Json;
+
+namespace Distributed.Worker.Tests.Running;
+
+public sealed class DoctorCommandTests
+{
+    [Fact]
+    public async Task Doctor_Demo_SaysThatItWouldLoad()
+    {
+        var outcome = await WorkerProgram.RunAsync("doctor", Repository.DemoCheckpoint, "--world-size", "2", "--deep");
+
+        Assert.Equal(0, outcome.ExitCode);
+        Assert.Contains("model: ", outcome.Output, StringComparison.Ordinal);
+        Assert.Contains("Meta's layout, 2 shards, 2.7 MB, bfloat16", outcome.Output, StringComparison.Ordinal);
+        Assert.Contains("file: consolidated.01.pth, CRC-32 right", outcome.Output, StringComparison.Ordinal);
+        Assert.Contains("kernels, ", outcome.Output, StringComparison.Ordinal);
+        Assert.Contains("2 ranks and one rank agree after every layer", outcome.Output, StringComparison.Ordinal);
+        Assert.EndsWith($"It would load: 0 errors, 0 warnings.{Environment.NewLine}", outcome.Output, StringComparison.Ordinal);
+        Assert.Contains("consolidated.00.pth: CRC-32 is right", outcome.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Doctor_FolderThatWouldNotLoad_ExitsWithOneAndOneDocument()
+    {
+        using var folder = new TemporaryFolder();
+        File.Copy(Path.Combine(Repository.DemoCheckpoint, "params.json"), Path.Combine(folder.Path, "params.json"));
+        File.Copy(Path.Combine(Repository.DemoCheckpoint, "consolidated.01.pth"), Path.Combine(folder.Path, "consolidated.01.pth"));
+
+        var outcome = await WorkerProgram.RunAsync(
+            "doctor", "--model", folder.Path, "--format", "json", "--tokenizer-path", Path.Combine(Repository.DemoCheckpoint, "tokenizer.model"));
+
+        Assert.Equal(1, outcome.ExitCode);
+        using var document = JsonDocument.Parse(outcome.Output);
+        Assert.False(document.RootElement.GetProperty("would_load").GetBoolean());
+        Assert.Equal(JsonValueKind.Null, document.RootElement.GetProperty("model").ValueKind);
+        Assert.Equal(1024, document.RootElement.GetProperty("tokenizer").GetProperty("vocab_size").GetInt32());
+        var first = document.RootElement.GetProperty("findings")[0];
+        Assert.Equal("error", first.GetProperty("level").GetString());
+        Assert.Contains("consolidated.00.pth is missing", first.GetProperty("message").GetString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Doctor_WithoutAFolder_SaysHowItIsCalled()
+    {
+        var outcome = await WorkerProgram.RunAsync("doctor", "--world-size", "0");
+
+        Assert.Equal((2, ""), (outcome.ExitCode, outcome.Output));
+        Assert.Contains("--model is missing; name the folder of the checkpoint: worker doctor DIR.", outcome.Error, StringComparison.Ordinal);
+        Assert.Contains("--world-size 0 is not a whole number from 1 to 1024", outcome.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Inspect_FolderAlone_IsTheModel()
+    {
+        var outcome = await WorkerProgram.RunAsync("inspect", Repository.DemoCheckpoint);
+        var two = await WorkerProgram.RunAsync("inspect", Repository.DemoCheckpoint, "another");
+
+        Assert.Equal(0, outcome.ExitCode);
+        Assert.Contains("1024 token ids", outcome.Output, StringComparison.Ordinal);
+        Assert.Equal(2, two.ExitCode);
+        Assert.Contains("belongs to no option of inspect", two.Error, StringComparison.Ordinal);
+    }
+}
