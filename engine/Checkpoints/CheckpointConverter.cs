@@ -7,19 +7,23 @@ namespace Distributed.Engine.Checkpoints;
 
 /// <summary>
 /// Writes a checkpoint in another layout, number of shards or type, straight from the mapped source through a buffer of 1 MiB. The folder
-/// appears under its name when all of it is on the disk, or not at all.
+/// appears under its name when all of it is on the disk, or not at all. A conversion that was interrupted leaves its finished files in
+/// <c>NAME.partial</c>, from which the next one goes on.
 /// </summary>
 public static class CheckpointConverter
 {
+    private const string IndexName = "model.safetensors.index.json";
+
     /// <summary>Converts a checkpoint.</summary>
     /// <param name="source">What is converted.</param>
     /// <param name="directory">The new folder, which must not exist.</param>
     /// <param name="options">What it is to be.</param>
-    /// <param name="progress">Told the bytes written so far and in all.</param>
-    /// <param name="cancellationToken">Ends it with <see cref="OperationCanceledException"/>; nothing stays behind.</param>
-    /// <exception cref="CheckpointException">The folder exists, or the model cannot be said in that layout.</exception>
+    /// <param name="progress">Told the bytes written, or found finished, so far and in all.</param>
+    /// <param name="cancellationToken">Ends it with <see cref="OperationCanceledException"/>; finished files stay in <c>NAME.partial</c>.</param>
+    /// <returns>The files that an interrupted conversion had finished, compared with the source and kept.</returns>
+    /// <exception cref="CheckpointException">The folder exists, another conversion writes it, or the model cannot be said in that layout.</exception>
     /// <exception cref="IOException">The disk is full or the place may not be written to.</exception>
-    public static void Convert(
+    public static int Convert(
         CheckpointSource source,
         string directory,
         ConversionOptions options,
@@ -43,45 +47,45 @@ public static class CheckpointConverter
             throw new CheckpointException($"The model cannot be divided so: {problem}.");
         }
 
-        var partial = $"{directory}.{Guid.NewGuid():N}.partial";
-        Directory.CreateDirectory(partial);
-        try
-        {
-            var files = options.Layout == CheckpointLayout.Meta
-                ? MetaFiles(source.Config, mapped, options)
-                : HuggingFaceFiles(source.Config, mapped, options);
-            WriteFiles(partial, files, options.Layout, progress, cancellationToken);
-            WriteJson(Path.Combine(partial, configName), config);
-            Directory.Move(partial, directory);
-        }
-        finally
-        {
-            if (Directory.Exists(partial))
-            {
-                Directory.Delete(partial, recursive: true);
-            }
-        }
+        var files = options.Layout == CheckpointLayout.Meta
+            ? MetaFiles(source.Config, mapped, options)
+            : HuggingFaceFiles(source.Config, mapped, options);
+        using var partial = PartialFolder.Take(directory, files.Select(file => file.Name).ToHashSet(StringComparer.Ordinal));
+        var kept = WriteFiles(partial.Path, files, options.Layout, progress, cancellationToken);
+        WriteJson(Path.Combine(partial.Path, configName), config);
+        partial.Complete();
+        return kept;
     }
 
-    private static void WriteFiles(
+    private static int WriteFiles(
         string folder,
         List<(string Name, List<ShardTensor> Tensors)> files,
         CheckpointLayout layout,
         IProgress<(long Done, long Total)>? progress,
         CancellationToken cancellationToken)
     {
+        var kept = 0;
         long done = 0;
         var total = files.Sum(file => file.Tensors.Sum(SafetensorsWriter.ByteCountOf));
         foreach (var (name, tensors) in files)
         {
+            var path = Path.Combine(folder, name);
+            var before = done;
             var reporting = tensors.ConvertAll(tensor => tensor with { Fill = (offset, destination) => Fill(tensor, offset, destination) });
+            if (FinishedFile.IsRight(path, reporting, layout, cancellationToken))
+            {
+                kept++;
+                continue;
+            }
+
+            done = before; // what was compared before a difference came is written now
             if (layout == CheckpointLayout.Meta)
             {
-                MetaShardWriter.Write(Path.Combine(folder, name), reporting, cancellationToken);
+                MetaShardWriter.Write(path, reporting, cancellationToken);
             }
             else
             {
-                SafetensorsWriter.Write(Path.Combine(folder, name), reporting, cancellationToken);
+                SafetensorsWriter.Write(path, reporting, cancellationToken);
             }
         }
 
@@ -89,12 +93,14 @@ public static class CheckpointConverter
         {
             var map = files.SelectMany(
                 file => file.Tensors.Select(tensor => KeyValuePair.Create(tensor.Name, (JsonNode?)JsonValue.Create(file.Name))));
-            WriteJson(Path.Combine(folder, "model.safetensors.index.json"), new JsonObject
+            WriteJson(Path.Combine(folder, IndexName), new JsonObject
             {
                 ["metadata"] = new JsonObject { ["total_size"] = total },
                 ["weight_map"] = new JsonObject(map),
             });
         }
+
+        return kept;
 
         void Fill(ShardTensor tensor, long offset, Span<byte> destination)
         {

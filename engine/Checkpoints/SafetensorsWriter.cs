@@ -9,14 +9,35 @@ internal static class SafetensorsWriter
 {
     private const int BufferByteCount = 1 << 20;
 
-    /// <summary>Writes a new file and brings it to the disk.</summary>
-    /// <param name="path">Must not exist.</param>
+    /// <summary>Writes a file and brings it to the disk; it appears under its name when it is whole.</summary>
+    /// <param name="path">Replaced where it exists, once all is written.</param>
     /// <param name="tensors">In the order in which the file will have them.</param>
     /// <param name="cancellationToken">Looked at between buffers of 1 MiB.</param>
     /// <exception cref="IOException">The disk is full or the folder may not be written to.</exception>
     public static void Write(string path, IReadOnlyList<ShardTensor> tensors, CancellationToken cancellationToken)
     {
-        using var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0);
+        var partial = $"{path}.{Guid.NewGuid():N}.partial";
+        try
+        {
+            using (var file = new FileStream(partial, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0))
+            {
+                WriteContent(file, tensors, cancellationToken);
+                file.Flush(flushToDisk: true);
+            }
+
+            File.Move(partial, path, overwrite: true);
+        }
+        finally
+        {
+            File.Delete(partial);
+        }
+    }
+
+    /// <summary>Bytes of a tensor in the file.</summary>
+    public static long ByteCountOf(ShardTensor tensor) => checked(tensor.ElementCount * StorageType.Of(tensor.Type).ItemByteCount);
+
+    private static void WriteContent(FileStream file, IReadOnlyList<ShardTensor> tensors, CancellationToken cancellationToken)
+    {
         var header = Header(tensors);
         Span<byte> length = stackalloc byte[sizeof(ulong)];
         BinaryPrimitives.WriteUInt64LittleEndian(length, (ulong)header.Length);
@@ -34,12 +55,7 @@ internal static class SafetensorsWriter
                 file.Write(part);
             }
         }
-
-        file.Flush(flushToDisk: true);
     }
-
-    /// <summary>Bytes of a tensor in the file.</summary>
-    public static long ByteCountOf(ShardTensor tensor) => checked(tensor.ElementCount * StorageType.Of(tensor.Type).ItemByteCount);
 
     private static byte[] Header(IReadOnlyList<ShardTensor> tensors)
     {

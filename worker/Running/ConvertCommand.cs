@@ -46,7 +46,12 @@ internal sealed class ConvertCommand
         try
         {
             using var checkpoint = CheckpointFolder.Open(_source, tokenizerVocabularySize: null);
-            CheckpointConverter.Convert(checkpoint, _output, _options, new Bar(), CancellationToken.None);
+            var kept = CheckpointConverter.Convert(checkpoint, _output, _options, new Bar(), CancellationToken.None);
+            if (kept > 0)
+            {
+                Console.Error.WriteLine($"{kept} file(s) that an interrupted conversion had finished are what this one would write, and were kept.");
+            }
+
             foreach (var name in TokenizerFiles.Where(name => File.Exists(Path.Combine(_source, name))))
             {
                 File.Copy(Path.Combine(_source, name), Path.Combine(_output, name));

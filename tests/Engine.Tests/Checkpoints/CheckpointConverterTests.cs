@@ -69,6 +69,72 @@ public sealed class CheckpointConverterTests : IDisposable
         Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));
     }
 
+    /// <summary>A process that is killed leaves what it had written so far; a copy of that, taken while it writes, is the same.</summary>
+    [Theory]
+    [InlineData(CheckpointLayout.Meta)]
+    [InlineData(CheckpointLayout.HuggingFace)]
+    public void Convert_KilledMidway_GoesOnFromTheFinishedFiles(CheckpointLayout layout)
+    {
+        using var checkpoint = CheckpointFolder.Open(Repository.DemoCheckpoint, null);
+        var options = new ConversionOptions { Layout = layout, ShardCount = layout == CheckpointLayout.Meta ? 4 : 1, MaxFileByteCount = 700_000 };
+        CheckpointConverter.Convert(checkpoint, _folder.File("whole"), options, new AtByte(1_500_000, () => Copy("whole.partial", "resumed.partial")));
+        var finished = Directory.GetFiles(_folder.File("resumed.partial"), layout == CheckpointLayout.Meta ? "*.pth" : "*.safetensors");
+        Assert.InRange(finished.Length, 2, 3);
+        Assert.Single(Directory.GetFiles(_folder.File("resumed.partial"), "*.partial")); // the one that was being written
+
+        var kept = CheckpointConverter.Convert(checkpoint, _folder.File("resumed"), options);
+
+        Assert.Equal(finished.Length, kept);
+        RequireSameFiles("whole", "resumed");
+    }
+
+    /// <summary>What is there is not believed: neither its name nor its age says what it holds.</summary>
+    [Fact]
+    public void Convert_FinishedFilesThatAreWrong_AreWrittenAgain()
+    {
+        using var checkpoint = CheckpointFolder.Open(Repository.DemoCheckpoint, null);
+        var options = new ConversionOptions { Layout = CheckpointLayout.Meta, ShardCount = 4 };
+        CheckpointConverter.Convert(checkpoint, _folder.File("whole"), options);
+        Copy("whole", "resumed.partial");
+        TurnABit(_folder.File(Path.Combine("resumed.partial", "consolidated.00.pth")), inAWeight: true);
+        TurnABit(_folder.File(Path.Combine("resumed.partial", "consolidated.01.pth")), inAWeight: false);
+        File.Copy(_folder.File(Path.Combine("whole", "consolidated.00.pth")), _folder.File(Path.Combine("resumed.partial", "consolidated.02.pth")), overwrite: true);
+        File.WriteAllText(_folder.File(Path.Combine("resumed.partial", "consolidated.07.pth")), "of another number of shards");
+
+        var kept = CheckpointConverter.Convert(checkpoint, _folder.File("resumed"), options);
+
+        Assert.Equal(1, kept);
+        RequireSameFiles("whole", "resumed");
+    }
+
+    [Fact]
+    public void Convert_FolderOfSomebodyElse_IsNotTouched()
+    {
+        using var checkpoint = CheckpointFolder.Open(Repository.DemoCheckpoint, null);
+        Directory.CreateDirectory(_folder.File("out.partial"));
+        File.WriteAllText(_folder.File(Path.Combine("out.partial", "thesis.txt")), "");
+
+        var error = Assert.Throws<CheckpointException>(() => CheckpointConverter.Convert(
+            checkpoint, _folder.File("out"), new() { Layout = CheckpointLayout.Meta }));
+
+        Assert.Contains("out.partial holds 'thesis.txt', which no conversion writes", error.Message, StringComparison.Ordinal);
+        Assert.Single(Directory.GetFileSystemEntries(_folder.File("out.partial")));
+    }
+
+    [Fact]
+    public void Convert_TwoAtOnce_SecondIsRefused()
+    {
+        using var checkpoint = CheckpointFolder.Open(Repository.DemoCheckpoint, null);
+        var options = new ConversionOptions { Layout = CheckpointLayout.Meta };
+        CheckpointException? refusal = null;
+
+        CheckpointConverter.Convert(checkpoint, _folder.File("out"), options, new AtByte(1_000_000, () => refusal = Assert.Throws<CheckpointException>(
+            () => CheckpointConverter.Convert(checkpoint, _folder.File("out"), options))));
+
+        Assert.Contains("Another conversion is writing to", refusal?.Message, StringComparison.Ordinal);
+        Assert.Equal(2, Directory.GetFiles(_folder.File("out")).Length);
+    }
+
     [Fact]
     public void Convert_CancelledOrExisting_LeavesNothing()
     {
@@ -134,6 +200,62 @@ public sealed class CheckpointConverterTests : IDisposable
 
         command.AddOutput(19, detail: LogitsDetail.FullRow);
         return world.Leader.Run(command)[0].Row.ToArray();
+    }
+
+    private void Copy(string from, string to)
+    {
+        Directory.CreateDirectory(_folder.File(to));
+        foreach (var file in Directory.GetFiles(_folder.File(from)).Where(file => !file.EndsWith(".lock", StringComparison.Ordinal) && !file.EndsWith(".json", StringComparison.Ordinal)))
+        {
+            var copy = Path.Combine(_folder.File(to), Path.GetFileName(file));
+            if (file.EndsWith(".partial", StringComparison.Ordinal))
+            {
+                File.WriteAllText(copy, "PK"); // its writer alone may read it
+            }
+            else
+            {
+                File.Copy(file, copy);
+            }
+        }
+    }
+
+    private void RequireSameFiles(string expected, string actual)
+    {
+        var names = Directory.GetFileSystemEntries(_folder.File(expected)).Select(path => Path.GetFileName(path)).Order().ToArray();
+        Assert.Equal(names, Directory.GetFileSystemEntries(_folder.File(actual)).Select(path => Path.GetFileName(path)).Order());
+        Assert.All(names, name => Assert.Equal(
+            File.ReadAllBytes(Path.Combine(_folder.File(expected), name)), File.ReadAllBytes(Path.Combine(_folder.File(actual), name))));
+        Assert.False(Directory.Exists(_folder.File($"{actual}.partial")));
+    }
+
+    // In a weight, or in the checksum of one: the last storage's in the directory at the end.
+    private static void TurnABit(string path, bool inAWeight)
+    {
+        int offset;
+        using (var file = ShardFile.Open(path))
+        {
+            var storage = ShardIndex.Read(file).Storages[^1];
+            var crc = BitConverter.GetBytes(storage.Crc32);
+            offset = inAWeight ? (int)storage.Offset : File.ReadAllBytes(path).AsSpan().LastIndexOf(crc);
+        }
+
+        var bytes = File.ReadAllBytes(path);
+        bytes[offset] ^= 1;
+        File.WriteAllBytes(path, bytes);
+    }
+
+    private sealed class AtByte(long at, Action action) : IProgress<(long Done, long Total)>
+    {
+        private bool _isDone;
+
+        public void Report((long Done, long Total) value)
+        {
+            if (!_isDone && value.Done > at)
+            {
+                _isDone = true;
+                action();
+            }
+        }
     }
 
     private sealed class CancelAtHalf(CancellationTokenSource source) : IProgress<(long Done, long Total)>
