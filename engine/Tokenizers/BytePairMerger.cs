@@ -8,7 +8,7 @@ namespace Distributed.Engine.Tokenizers;
 /// A heap of candidate pairs makes it O(n log n) in time and O(n) in memory, and nothing recurses: a run of one character is no worse
 /// than prose.
 /// </remarks>
-internal sealed class BytePairMerger
+internal sealed class BytePairMerger : PieceSegmenter
 {
     private readonly SentencePieceModel _model;
     private readonly PieceTable _pieces;
@@ -30,11 +30,8 @@ internal sealed class BytePairMerger
     /// <summary>Two neighbours that are a piece together. Stale once either has changed, which its length tells.</summary>
     private readonly record struct Pair(int Left, int Right, int ByteCount);
 
-    /// <summary>Called for each symbol in order: its bytes, and its id or -1.</summary>
-    public delegate void Emit(ReadOnlySpan<byte> symbol, int id);
-
-    /// <summary>Cuts a normalized text into pieces.</summary>
-    public void Run(ReadOnlySpan<byte> text, Emit emit)
+    /// <inheritdoc/>
+    public override void Run(ReadOnlySpan<byte> text, EmitPiece emit)
     {
         if (text.IsEmpty)
         {
@@ -116,7 +113,7 @@ internal sealed class BytePairMerger
     }
 
     /// <summary>Emits a symbol; one that is an unused piece served the merging only and falls apart into the two that made it.</summary>
-    private void Resegment(ReadOnlySpan<byte> symbol, Dictionary<int, int> unusedSplits, Emit emit)
+    private void Resegment(ReadOnlySpan<byte> symbol, Dictionary<int, int> unusedSplits, EmitPiece emit)
     {
         if (!_pieces.TryFind(symbol, out var id) || !unusedSplits.ContainsKey(id))
         {

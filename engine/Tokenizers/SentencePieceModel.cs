@@ -17,7 +17,9 @@ internal enum PieceKind
 
 /// <summary>A line of the vocabulary.</summary>
 /// <param name="Utf8">Its text, spaces written as U+2581.</param>
-/// <param name="Score">The higher, the earlier a pair of symbols merges into it.</param>
+/// <param name="Score">
+/// The higher, the earlier a pair of symbols merges into it; in a unigram model the logarithm of its probability.
+/// </param>
 /// <param name="Kind">What it is for.</param>
 internal readonly record struct Piece(byte[] Utf8, float Score, PieceKind Kind);
 
@@ -32,6 +34,7 @@ internal sealed class SentencePieceModel
 
     private const int MaxPieceCount = 1 << 20;
     private const int MaxPieceByteCount = 1024;
+    private const int Unigram = 1;
     private const int BytePairEncoding = 2;
 
     private readonly string _path;
@@ -40,6 +43,9 @@ internal sealed class SentencePieceModel
     private SentencePieceModel(string path) => _path = path;
 
     public IReadOnlyList<Piece> Pieces => _pieces;
+
+    /// <summary>Whether pieces have probabilities (<c>model_type</c> unigram), and not an order of merging (bpe).</summary>
+    public bool IsUnigram { get; private set; } = true;
 
     /// <summary>Unknown characters become the ids of their bytes (<c>byte_fallback</c>).</summary>
     public bool ByteFallback { get; private set; }
@@ -119,7 +125,7 @@ internal sealed class SentencePieceModel
 
         if (bytes.StartsWith("IQ== 0\n"u8))
         {
-            throw Error("is a vocabulary of tiktoken (Llama 3), which is not read yet; SentencePiece models (Llama 1 and 2) are");
+            throw Error("is a vocabulary of tiktoken (Llama 3) but not a whole one; download it again");
         }
 
         if (bytes is [(byte)'{', ..])
@@ -177,7 +183,7 @@ internal sealed class SentencePieceModel
 
     private void ReadTrainer(CodedInputStream input)
     {
-        var modelType = 1;
+        var modelType = Unigram;
         while (input.ReadTag() is var tag and not 0)
         {
             switch (tag)
@@ -193,11 +199,13 @@ internal sealed class SentencePieceModel
             }
         }
 
-        if (modelType != BytePairEncoding)
+        if (modelType is not (Unigram or BytePairEncoding))
         {
-            var name = modelType switch { 1 => "unigram", 3 => "word", 4 => "char", _ => modelType.ToString(provider: null) };
-            throw Error($"is a SentencePiece model of type {name}; Llama's are of type bpe, and only those are read");
+            var name = modelType switch { 3 => "word", 4 => "char", _ => modelType.ToString(provider: null) };
+            throw Error($"is a SentencePiece model of type {name}; those of type bpe, as Llama's, and unigram are read");
         }
+
+        IsUnigram = modelType == Unigram;
     }
 
     private void ReadNormalizer(CodedInputStream input)

@@ -4,8 +4,8 @@ using System.Text;
 namespace Distributed.Engine.Tokenizers;
 
 /// <summary>
-/// The tokenizer of Llama 1 and 2: a SentencePiece BPE model, with the ids and the text that the reference implementation gives. Safe for
-/// use by several threads at once.
+/// A SentencePiece model, byte-pair encoding as Llama 1 and 2 have it or unigram, with the ids and the text that the reference implementation
+/// gives. Safe for use by several threads at once.
 /// </summary>
 public sealed class SentencePieceTokenizer : Tokenizer
 {
@@ -13,7 +13,7 @@ public sealed class SentencePieceTokenizer : Tokenizer
         = [.. Enumerable.Range(0, 256).Select(value => string.Create(CultureInfo.InvariantCulture, $"<0x{value:X2}>"))];
 
     private readonly SentencePieceModel _model;
-    private readonly BytePairMerger _merger;
+    private readonly PieceSegmenter _segmenter;
     private readonly PieceTrie? _userDefined;    // null where the model defines none, as Llama's
     private readonly string[] _pieces;    // [id], as in the model
     private readonly string[] _texts;     // [id], U+2581 as a space
@@ -60,11 +60,11 @@ public sealed class SentencePieceTokenizer : Tokenizer
             throw model.Error("lacks the control pieces for the two ends of a text (<s> and </s>), which Llama needs");
         }
 
-        _merger = new BytePairMerger(model, textPieces, _userDefined);
+        _segmenter = model.IsUnigram ? new UnigramSegmenter(model) : new BytePairMerger(model, textPieces, _userDefined);
     }
 
     /// <inheritdoc/>
-    public override string Kind => "SentencePiece BPE";
+    public override string Kind => _model.IsUnigram ? "SentencePiece unigram" : "SentencePiece BPE";
 
     /// <inheritdoc/>
     public override int VocabularySize => _pieces.Length;
@@ -110,7 +110,7 @@ public sealed class SentencePieceTokenizer : Tokenizer
 
         var afterUnknown = false;
         var normalized = SpaceNormalizer.Normalize(text, _model.AddDummyPrefix, _model.RemoveExtraWhitespaces, _userDefined);
-        _merger.Run(normalized, (symbol, id) =>
+        _segmenter.Run(normalized, (symbol, id) =>
         {
             if (id >= 0)
             {

@@ -11,6 +11,12 @@ internal sealed class ModelBuilder
 
     public static ModelBuilder Bpe(
         bool byteFallback = false, bool addDummyPrefix = true, bool removeExtraWhitespaces = false, int withoutByte = -1)
+        => OfType(2, byteFallback, addDummyPrefix, removeExtraWhitespaces, withoutByte);
+
+    public static ModelBuilder Unigram(bool byteFallback = false)
+        => OfType(1, byteFallback, addDummyPrefix: false, removeExtraWhitespaces: false, withoutByte: -1);
+
+    private static ModelBuilder OfType(int type, bool byteFallback, bool addDummyPrefix, bool removeExtraWhitespaces, int withoutByte)
     {
         var model = new ModelBuilder()
             .Piece("<unk>", 0, PieceKind.Unknown).Piece("<s>", 0, PieceKind.Control).Piece("</s>", 0, PieceKind.Control);
@@ -22,7 +28,7 @@ internal sealed class ModelBuilder
         return model
             .Message(2, trainer =>
             {
-                Varint(trainer, 3, 2);
+                Varint(trainer, 3, type);
                 Varint(trainer, 35, byteFallback ? 1 : 0);
             })
             .Message(3, normalizer =>
