@@ -33,9 +33,16 @@ internal sealed class BytePairTokenizer : Tokenizer
             (_added ??= new PieceTrie()).Add(token.Bytes);
         }
 
-        _special = model.Tokens.Index()
-            .Where(token => token.Item is { Kind: TokenKind.Special, Bytes.Length: > 0 })
-            .ToFrozenDictionary(token => Encoding.UTF8.GetString(token.Item.Bytes), token => token.Index, StringComparer.Ordinal);
+        var special = new Dictionary<string, int>(StringComparer.Ordinal);
+        foreach (var (id, token) in model.Tokens.Index().Where(token => token.Item is { Kind: TokenKind.Special, Bytes.Length: > 0 }))
+        {
+            if (!special.TryAdd(Encoding.UTF8.GetString(token.Bytes), id))
+            {
+                throw model.Error($"has the special token {id} twice");
+            }
+        }
+
+        _special = special.ToFrozenDictionary(StringComparer.Ordinal);
     }
 
     public override string Kind

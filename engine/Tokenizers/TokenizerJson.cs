@@ -12,6 +12,7 @@ namespace Distributed.Engine.Tokenizers;
 internal sealed class TokenizerJson
 {
     private const int MaxByteCount = 64 << 20;
+    private const int MaxMessageLength = 400;
 
     // What tokenizers of the model families call the end of a text, where no tokenizer_config.json says it.
     private static readonly string[] EosNames = ["</s>", "<|end_of_text|>", "<|endoftext|>"];
@@ -44,7 +45,7 @@ internal sealed class TokenizerJson
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException or KeyNotFoundException or FormatException)
         {
-            throw new TokenizerFormatException($"{path} is no tokenizer.json: {error.Message}", error);
+            throw new TokenizerFormatException($"{path} is no tokenizer.json: {Printable(error.Message)}", error);
         }
     }
 
@@ -179,5 +180,12 @@ internal sealed class TokenizerJson
         }
     }
 
-    private TokenizerFormatException Error(string problem) => new($"{_path} {problem}.");
+    private TokenizerFormatException Error(string problem) => new($"{_path} {Printable(problem)}.");
+
+    // What a file says may be long, and steer a terminal.
+    private static string Printable(string text)
+    {
+        var shown = text.Length <= MaxMessageLength ? text : text[..MaxMessageLength] + "...";
+        return string.Concat(shown.Select(character => char.IsControl(character) ? '?' : character));
+    }
 }

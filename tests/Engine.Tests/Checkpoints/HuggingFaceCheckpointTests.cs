@@ -66,6 +66,19 @@ public sealed class HuggingFaceCheckpointTests : IDisposable
         Refused(sentence);
     }
 
+    /// <summary>Bytes that are no UTF-8, and half a surrogate pair: found by the fuzzer.</summary>
+    [Theory]
+    [InlineData("model_type", "\u00FF")]
+    [InlineData("\u00FF", "x")]
+    [InlineData("architectures", "\\ud800")]
+    public void Open_ConfigWithAStringThatIsNoText_IsRefused(string key, string value)
+    {
+        CopyReference("qwen3");
+        File.WriteAllBytes(_folder.File("config.json"), System.Text.Encoding.Latin1.GetBytes($"{{\"{key}\": \"{value}\"}}"));
+
+        Refused("config.json is no valid JSON: a string in it is no Unicode text.");
+    }
+
     [Theory]
     [InlineData("""{"rope_type": "dynamic", "factor": 4}""", 1f, 4096)]
     [InlineData("""{"rope_type": "default"}""", 1f, null)]

@@ -225,6 +225,32 @@ public sealed class BytePairTokenizerTests
         Assert.Contains(sentence, error.Message, StringComparison.Ordinal);
     }
 
+    /// <summary>Two ids of one name: found by the fuzzer.</summary>
+    [Fact]
+    public void Load_SpecialTokenTwice_IsRefused()
+    {
+        var json = TokenizerJsonBuilder.ByteLevel([], "<s>", "</s>");
+        json["added_tokens"]![1]!["content"] = "<s>";
+
+        var error = Assert.Throws<TokenizerFormatException>(() => TokenizerJsonBuilder.Load(json));
+
+        Assert.Contains("has the special token 257 twice", error.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>What a file says neither fills the screen nor steers it: found by the fuzzer.</summary>
+    [Fact]
+    public void Load_LongAndHostileText_IsCutAndPrintable()
+    {
+        var json = TokenizerJsonBuilder.ByteLevel([]);
+        json["model"]!["type"] = "\u001b[2J" + new string('a', 5000);
+
+        var error = Assert.Throws<TokenizerFormatException>(() => TokenizerJsonBuilder.Load(json));
+
+        Assert.DoesNotContain(error.Message, char.IsControl);
+        Assert.EndsWith("....", error.Message, StringComparison.Ordinal);
+        Assert.InRange(error.Message.Length, 400, 700);
+    }
+
     private static List<string> Naive(string text, List<(string Left, string Right)> merges)
     {
         var parts = text.Select(character => character.ToString()).ToList();

@@ -1,0 +1,32 @@
+namespace Distributed.Fuzz;
+
+/// <summary>A kind of file, how to make a wrong one, and what must hold for whatever is made of it.</summary>
+internal abstract class FuzzTarget
+{
+    /// <summary>As the command line has it.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>The file's name in its folder, which readers may look at.</summary>
+    public abstract string FileName { get; }
+
+    /// <summary>The bytes of an input; from the same numbers the same bytes.</summary>
+    public abstract byte[] Make(Random random);
+
+    /// <summary>Reads the file. What is accepted must be right, which is checked apart from the reader.</summary>
+    /// <exception cref="Exception">
+    /// A named error, which <see cref="IsRefusal"/> knows, or a failure; <see cref="WrongResultException"/> where what was accepted is wrong.
+    /// </exception>
+    public abstract void Read(string path);
+
+    /// <summary>Whether an exception is the named error of this kind of file.</summary>
+    public abstract bool IsRefusal(Exception exception);
+
+    /// <summary>Fails unless what was accepted is right.</summary>
+    protected static void Require(bool condition, string rule)
+    {
+        if (!condition)
+        {
+            throw new WrongResultException(rule);
+        }
+    }
+}
