@@ -56,7 +56,7 @@ internal sealed record TokenizerParts(bool IsByteLevel, WordSplit Split, bool No
                     : null;
                 return isPlain && pattern is not null && WordScanner.Recognise(pattern) is { } known
                     ? known
-                    : throw error("has a pre-tokenizer with a pattern that is none of GPT-2's, Llama 3's and Qwen2's; patterns of files are not run");
+                    : throw error("has a pre-tokenizer with a pattern that is none of GPT-2's, Llama 3's, Qwen2's and Mistral Nemo's; patterns of files are not run");
             default:
                 throw error($"has the pre-tokenizer {string.Join(", ", steps.Select(Type))}, which cannot be read");
         }

@@ -17,6 +17,11 @@ internal static class WordScanner
     private const string Qwen2 =
         @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+    private const string Tekken =
+        @"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+        + @"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+        + @"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
     private enum Kind
     {
         End,
@@ -26,12 +31,21 @@ internal static class WordScanner
         Other,
     }
 
+    [Flags]
+    private enum Case
+    {
+        None = 0,
+        Upper = 1,
+        Lower = 2,
+    }
+
     /// <summary>The scanner of a pattern; <see langword="null"/> where it is none of the known ones, to the letter.</summary>
     public static WordSplit? Recognise(string pattern) => pattern switch
     {
         Gpt2 => WordSplit.Gpt2,
         Llama3 => WordSplit.Llama3,
         Qwen2 => WordSplit.Qwen2,
+        Tekken => WordSplit.Tekken,
         _ => null,
     };
 
@@ -44,6 +58,7 @@ internal static class WordScanner
         WordSplit.Gpt2 => Gpt2Word(text),
         WordSplit.Gpt2Digits => Gpt2Word(BeforeDigit(text)),
         WordSplit.Llama3 => Llama3Word(text, maxDigitCount: 3),
+        WordSplit.Tekken => TekkenWord(text),
         _ => Llama3Word(text, maxDigitCount: 1),
     };
 
@@ -104,11 +119,81 @@ internal static class WordScanner
             return Run(text, Kind.Number, maxDigitCount);
         }
 
+        return Rest(text, kind, andSlashes: false);
+    }
+
+    // Neither capitals nor small letters need be there, but one of them; letters without case and marks are both. The pattern takes as many
+    // capitals as it can and then small letters, and where none follow, gives back what may be one.
+    private static int TekkenWord(ReadOnlySpan<byte> text)
+    {
+        var kind = KindAt(text, out var length);
+        var afterOther = kind is Kind.Letter or Kind.Number || IsLineBreak(text[0]) ? [] : text[length..];
+        return EndsSmall(afterOther) is > 0 and var small ? length + small
+            : EndsSmall(text) is > 0 and var ownSmall ? ownSmall
+            : Capitals(afterOther) is > 0 and var capitals ? length + capitals
+            : Capitals(text) is > 0 and var ownCapitals ? ownCapitals
+            : kind == Kind.Number ? length
+            : Rest(text, kind, andSlashes: true);
+    }
+
+    // [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+; 0 for none.
+    private static int EndsSmall(ReadOnlySpan<byte> text)
+    {
+        var (end, afterBoth) = (0, 0);
+        for (var role = CaseAt(text, out var length); (role & Case.Upper) != 0; role = CaseAt(text[end..], out length))
+        {
+            end += length;
+            afterBoth = (role & Case.Lower) != 0 ? end : afterBoth;
+        }
+
+        var capitals = end;
+        while ((CaseAt(text[end..], out var length) & Case.Lower) != 0)
+        {
+            end += length;
+        }
+
+        return end > capitals ? end : afterBoth;
+    }
+
+    // [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+, behind which no small letter is: what ends with one was taken before; 0 for none.
+    private static int Capitals(ReadOnlySpan<byte> text)
+    {
+        var end = 0;
+        while ((CaseAt(text[end..], out var length) & Case.Upper) != 0)
+        {
+            end += length;
+        }
+
+        return end;
+    }
+
+    private static Case CaseAt(ReadOnlySpan<byte> text, out int length)
+    {
+        if (text.IsEmpty)
+        {
+            length = 0;
+            return Case.None;
+        }
+
+        _ = Rune.DecodeFromUtf8(text, out var rune, out length);
+        return Rune.GetUnicodeCategory(rune) switch
+        {
+            UnicodeCategory.UppercaseLetter or UnicodeCategory.TitlecaseLetter => Case.Upper,
+            UnicodeCategory.LowercaseLetter => Case.Lower,
+            UnicodeCategory.ModifierLetter or UnicodeCategory.OtherLetter or UnicodeCategory.NonSpacingMark
+                or UnicodeCategory.SpacingCombiningMark or UnicodeCategory.EnclosingMark => Case.Upper | Case.Lower,
+            _ => Case.None,
+        };
+    }
+
+    //  ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+    private static int Rest(ReadOnlySpan<byte> text, Kind kind, bool andSlashes)
+    {
         var start = text[0] == ' ' && KindAt(text[1..], out _) == Kind.Other ? 1 : 0;
         if (kind == Kind.Other || start == 1)
         {
             var end = start + Run(text[start..], Kind.Other);
-            while (end < text.Length && IsLineBreak(text[end]))
+            while (end < text.Length && (IsLineBreak(text[end]) || (andSlashes && text[end] == '/')))
             {
                 end++;
             }

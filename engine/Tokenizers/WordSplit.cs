@@ -17,4 +17,7 @@ internal enum WordSplit
 
     /// <summary>Qwen2's pattern: Llama 3's with single digits.</summary>
     Qwen2,
+
+    /// <summary>Mistral's since Nemo (Tekken): words also end where capitals begin.</summary>
+    Tekken,
 }

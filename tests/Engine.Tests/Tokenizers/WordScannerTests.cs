@@ -12,14 +12,18 @@ public sealed class WordScannerTests
     private const string Llama3 =
         @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+    private const string Tekken =
+        @"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
     private static readonly string Qwen2 = Llama3.Replace("{1,3}", "", StringComparison.Ordinal);
 
     // Chosen so that every branch is met often, and its neighbours too.
-    private const string Alphabet = "  \t\n\r\u00A0\u3000''sStTrReEvVmMlLdDaZß0179½Ⅷ.,!?-_+\u0301é漢字かةﬁ𝄀";
+    private const string Alphabet = "  \t\n\r\u00A0\u3000''sStTrReEvVmMlLdDaZß0179½Ⅷ.,!?-_+//ABǅʰ\u0301\u0903\u20DDé漢字かةﬁ𝄀";
 
     [Theory]
     [InlineData(Gpt2, "Gpt2")]
     [InlineData(Llama3, "Llama3")]
+    [InlineData(Tekken, "Tekken")]
     public void Recognise_KnownPattern_ToTheLetter(string pattern, string split)
     {
         Assert.Equal(Enum.Parse<WordSplit>(split), WordScanner.Recognise(pattern));
@@ -32,7 +36,7 @@ public sealed class WordScannerTests
     [Fact]
     public void FirstWord_RandomText_CutsAsThePatternsDo()
     {
-        (string Pattern, WordSplit Split)[] patterns = [(Gpt2, WordSplit.Gpt2), (Llama3, WordSplit.Llama3), (Qwen2, WordSplit.Qwen2)];
+        (string Pattern, WordSplit Split)[] patterns = [(Gpt2, WordSplit.Gpt2), (Llama3, WordSplit.Llama3), (Qwen2, WordSplit.Qwen2), (Tekken, WordSplit.Tekken)];
         var random = new Random(31);
         foreach (var (pattern, split) in patterns)
         {
@@ -62,6 +66,12 @@ public sealed class WordScannerTests
     [InlineData("I'LL 12345 \n\n  go", new[] { "I", "'LL", " ", "123", "45", " \n\n", " ", " go" })]
     public void FirstWord_Llama3_KnowsAllPlanes(string text, string[] words) => Assert.Equal(words, Words(text, WordSplit.Llama3));
 
+    [Theory]
+    [InlineData("HelloWorld HTTPServer", new[] { "Hello", "World", " HTTPServer" })]
+    [InlineData("a𝐀b 12 //\n/x", new[] { "a", "𝐀b", " ", "1", "2", " //\n/", "x" })]
+    [InlineData("漢字A B", new[] { "漢字", "A", " B" })]
+    public void FirstWord_Tekken_CutsBeforeCapitals(string text, string[] words) => Assert.Equal(words, Words(text, WordSplit.Tekken));
+
     /// <summary>A million of one kind, and of two in turn, in time that no quadratic scanner would need.</summary>
     [Theory]
     [InlineData("a")]
@@ -69,6 +79,8 @@ public sealed class WordScannerTests
     [InlineData(" \n")]
     [InlineData("a1")]
     [InlineData("' ")]
+    [InlineData("aA")]
+    [InlineData("A\u0301")]
     public void FirstWord_LongRuns_EndsInTime(string unit)
     {
         var text = Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat(unit, (1 << 20) / unit.Length))).AsSpan();
