@@ -22,6 +22,7 @@ public sealed class CheckpointDoctor(DoctorOptions options)
         var tokenizer = ReadTokenizer();
         using var checkpoint = FolderExamination.Open(options.Directory, _findings);
         var model = checkpoint is null ? null : Summarize(checkpoint, tokenizer);
+        var chat = checkpoint is null || tokenizer is null ? null : Chat(checkpoint, tokenizer);
         var files = options.SkipsChecksums
             ? []
             : new ChecksumExamination(options.Directory, options.ThreadCount, _findings, progress, cancellationToken)
@@ -44,7 +45,7 @@ public sealed class CheckpointDoctor(DoctorOptions options)
             Tokenizer = tokenizer is null
                 ? null
                 : new TokenizerSummary(
-                    options.TokenizerPath!, tokenizer.Kind, tokenizer.VocabularySize, checkpoint is null ? null : ChatFormat.Of(checkpoint, tokenizer).Name),
+                    options.TokenizerPath!, tokenizer.Kind, tokenizer.VocabularySize, chat?.Name),
             Files = files,
             Memory = memory,
             Machine = machine,
@@ -71,6 +72,18 @@ public sealed class CheckpointDoctor(DoctorOptions options)
             _findings.Add(Finding.Error(error.Message));
             return null;
         }
+    }
+
+    private ChatFormat Chat(CheckpointSource checkpoint, Tokenizer tokenizer)
+    {
+        var template = ChatTemplate.Find(options.TokenizerPath!); // the tokenizer was read from there
+        var format = ChatFormat.Of(checkpoint, tokenizer, template);
+        if (template?.Remark(format) is var (isWarning, message))
+        {
+            _findings.Add(isWarning ? Finding.Warning(message) : Finding.Note(message));
+        }
+
+        return format;
     }
 
     private ModelSummary Summarize(CheckpointSource checkpoint, Tokenizer? tokenizer)

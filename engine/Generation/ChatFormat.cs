@@ -16,14 +16,22 @@ public abstract class ChatFormat
     /// <summary>The format's name, for the user.</summary>
     public abstract string Name { get; }
 
+    /// <summary>What a chat template of this format has in it.</summary>
+    internal abstract IReadOnlyList<string> TemplateMarks { get; }
+
     /// <summary>
-    /// The format of a model: Llama 3's or ChatML where the tokenizer has its marks, Mistral's for its architecture, else Llama 2's.
+    /// The format of a model: that of its chat template where it is a known one; else Llama 3's or ChatML where the tokenizer has its marks, Mistral's
+    /// for its architecture, else Llama 2's.
     /// </summary>
-    public static ChatFormat Of(CheckpointSource checkpoint, Tokenizer tokenizer)
+    /// <param name="checkpoint">The model.</param>
+    /// <param name="tokenizer">Its tokenizer.</param>
+    /// <param name="template">Its chat template; <see langword="null"/> for none.</param>
+    public static ChatFormat Of(CheckpointSource checkpoint, Tokenizer tokenizer, ChatTemplate? template = null)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
         ArgumentNullException.ThrowIfNull(tokenizer);
-        return tokenizer.SpecialId(Llama3ChatFormat.BeginHeader) >= 0 ? new Llama3ChatFormat()
+        return template?.ToFormat(tokenizer) is { } known ? known
+            : tokenizer.SpecialId(Llama3ChatFormat.BeginHeader) >= 0 ? new Llama3ChatFormat()
             : tokenizer.SpecialId(ChatMLFormat.Begin) >= 0 ? new ChatMLFormat()
             : checkpoint.Family == ModelFamily.Mistral ? new MistralChatFormat(tokenizer.SpecialId(MistralChatFormat.Begin) >= 0)
             : new Llama2ChatFormat();

@@ -14,6 +14,8 @@ public sealed class ChatMLFormat : ChatFormat
 
     public override string Name => "ChatML";
 
+    internal override IReadOnlyList<string> TemplateMarks => [Begin];
+
     public override int[] Encode(IReadOnlyList<ChatMessage> dialog, Tokenizer tokenizer)
     {
         RequireQuestion(dialog);

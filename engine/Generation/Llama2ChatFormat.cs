@@ -15,6 +15,8 @@ public sealed class Llama2ChatFormat : ChatFormat
 
     public override string Name => "Llama-2";
 
+    internal override IReadOnlyList<string> TemplateMarks => [BeginInstruction, "<<SYS>>"];
+
     public override bool HasSpecialTags(IReadOnlyList<ChatMessage> dialog)
     {
         ArgumentNullException.ThrowIfNull(dialog);

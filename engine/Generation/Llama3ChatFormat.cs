@@ -17,6 +17,8 @@ public sealed class Llama3ChatFormat : ChatFormat
 
     public override string Name => "Llama-3";
 
+    internal override IReadOnlyList<string> TemplateMarks => [BeginHeader];
+
     public override int[] Encode(IReadOnlyList<ChatMessage> dialog, Tokenizer tokenizer)
     {
         RequireQuestion(dialog);

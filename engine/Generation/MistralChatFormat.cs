@@ -15,6 +15,8 @@ public sealed class MistralChatFormat(bool hasMarks) : ChatFormat
 
     public override string Name => "Mistral";
 
+    internal override IReadOnlyList<string> TemplateMarks => [Begin, End];
+
     /// <summary>Whether any message contains a mark where marks are text; as tokens they are none in any text.</summary>
     public override bool HasSpecialTags(IReadOnlyList<ChatMessage> dialog)
     {

@@ -45,6 +45,11 @@ internal sealed class ChatCommand(RunOptions options, OptionValues values) : Gen
 
     public override void Lead(LeaderSession session)
     {
+        if (session.Preparation.ChatTemplate?.Warning(session.Preparation.ChatFormat) is { } warning)
+        {
+            Console.Error.WriteLine(warning);
+        }
+
         if (_dialogs.Count == 0)
         {
             new InteractiveChat(session, SystemMessage).Run();

@@ -13,13 +13,17 @@ internal sealed class Preparation : IDisposable
     {
         Tokenizer = tokenizer;
         Checkpoint = checkpoint;
-        ChatFormat = ChatFormat.Of(checkpoint, tokenizer);
+        ChatTemplate = options.TokenizerPath is { } path ? ChatTemplate.Find(path) : null;
+        ChatFormat = ChatFormat.Of(checkpoint, tokenizer, ChatTemplate);
         Limits = new GenerationLimits(options.MaxSequenceLength, options.MaxBatchSize, checkpoint.Config.VocabularySize);
     }
 
     public Tokenizer Tokenizer { get; }
 
     public CheckpointSource Checkpoint { get; }
+
+    /// <summary>The chat template beside the tokenizer; <see langword="null"/> for none.</summary>
+    public ChatTemplate? ChatTemplate { get; }
 
     public ChatFormat ChatFormat { get; }
 

@@ -1,0 +1,138 @@
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using Distributed.Engine.Tokenizers;
+
+namespace Distributed.Engine.Generation;
+
+/// <summary>
+/// The chat template that comes with a tokenizer: a program in Jinja, which is never run. One of the known ones, told by the hash of its text,
+/// says which <see cref="ChatFormat"/> the model was taught; of another one only its hash is said.
+/// </summary>
+public sealed class ChatTemplate
+{
+    private const int MaxByteCount = 64 << 20;
+    private const string ConfigName = "tokenizer_config.json";
+    private const string TemplateName = "chat_template.jinja";
+
+    // SHA-256 of the texts that publishers ship. Those of Qwen put a system message of their own in front where a dialog has none; here none is added.
+    private static readonly Dictionary<string, Family> Known = new(StringComparer.Ordinal)
+    {
+        ["153280e3ff55d19da1398bdb3914ee2a51b80429bfaedde11d7d216c39db80f3"] = Family.ChatML, // OpenHermes, SmolLM
+        ["793202280c0910ab26bc6eb57c8212c2417324c6d8c4efd0d10d59092ab3e3eb"] = Family.ChatML, // Qwen2
+        ["7a2fad4301dcce93b13747dfd6ee5fa696dc12de86b85b86344bea8f649022b3"] = Family.ChatML, // Qwen1.5
+        ["b48c47f6443892716176eb200bf4ef108f64e06ca26ed0fa8ebc0a4b3992fcb2"] = Family.Llama3, // Llama 3 at its release
+        ["ba03a121d097859c7b5b9cd03af99aafe95275210d2876f642ad9929a150f122"] = Family.Llama3, // Llama 3
+        ["9780fae5bfea3cfd7be37d328c6edfd296a8869be8131495bbe7eb37e780c88c"] = Family.Llama2, // Llama 2
+        ["5e53c989e0be846d15684f709272441562fff0321d7d47693d54c0f0ed9f4822"] = Family.Llama2, // Llama 2, with system turns
+        ["26a59556925c987317ce5291811ba3b7f32ec4c647c400c6cc7e3a9993007ba7"] = Family.Mistral, // Mistral 7B Instruct v0.2
+        ["7e995b379ec01747807246483647cd99030abf331653f1119e16d7ac041a3495"] = Family.Mistral, // Mistral 7B Instruct v0.1
+    };
+
+    private readonly string _text;
+
+    private ChatTemplate(string path, string text)
+    {
+        _text = text;
+        Path = path;
+        // Within a literal a line feed and its escape are the same, and publishers write either.
+        Sha256 = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text.Replace("\\n", "\n", StringComparison.Ordinal))));
+    }
+
+    private enum Family
+    {
+        ChatML,
+        Llama2,
+        Llama3,
+        Mistral,
+    }
+
+    /// <summary>The file that has it.</summary>
+    public string Path { get; }
+
+    /// <summary>Of its text in UTF-8, <c>\n</c> written as a line feed, in lower case.</summary>
+    public string Sha256 { get; }
+
+    /// <summary>Whether it is one of the known ones, to the letter.</summary>
+    public bool IsKnown => Known.ContainsKey(Sha256);
+
+    /// <summary>
+    /// The template beside a tokenizer, in chat_template.jinja or tokenizer_config.json; <see langword="null"/> where there is none, or none that
+    /// can be read.
+    /// </summary>
+    public static ChatTemplate? Find(string tokenizerPath)
+    {
+        ArgumentNullException.ThrowIfNull(tokenizerPath);
+        var folder = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(tokenizerPath))!; // a file is in a folder
+        var (template, config) = (System.IO.Path.Combine(folder, TemplateName), System.IO.Path.Combine(folder, ConfigName));
+        try
+        {
+            if (new FileInfo(template) is { Exists: true, Length: <= MaxByteCount })
+            {
+                return new ChatTemplate(template, File.ReadAllText(template));
+            }
+
+            if (new FileInfo(config) is not { Exists: true, Length: <= MaxByteCount })
+            {
+                return null;
+            }
+
+            using var document = JsonDocument.Parse(File.ReadAllBytes(config));
+            return document.RootElement.ValueKind == JsonValueKind.Object
+                && document.RootElement.TryGetProperty("chat_template", out var value)
+                && TextOf(value) is { } text
+                    ? new ChatTemplate(config, text)
+                    : null;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or JsonException or InvalidOperationException)
+        {
+            return null; // it says nothing that is needed
+        }
+    }
+
+    /// <summary>A sentence for the user where dialogs in <paramref name="format"/> are likely not what the template makes of them; else <see langword="null"/>.</summary>
+    public string? Warning(ChatFormat format) => Remark(format) is (true, var message) ? message : null;
+
+    /// <summary>What a user should know of it where dialogs are written in <paramref name="format"/>; <see langword="null"/> for nothing.</summary>
+    /// <param name="format">The format that was chosen.</param>
+    /// <returns>A note where it has the format's marks but is not known, a warning where it has not.</returns>
+    internal (bool IsWarning, string Message)? Remark(ChatFormat format)
+    {
+        var hasMarks = format.TemplateMarks.All(mark => _text.Contains(mark, StringComparison.Ordinal));
+        if (IsKnown && hasMarks)
+        {
+            return null;
+        }
+
+        var name = IsKnown
+            ? $"{Path} has a chat template whose marks the tokenizer lacks"
+            : $"{Path} has a chat template that is not known (SHA-256 {Sha256[..16]}...) and is not run";
+        return hasMarks
+            ? (false, $"{name}; it has {format.Name}'s marks, and dialogs are written in that format, without the system message that it may add.")
+            : (true, $"{name}, and it lacks {format.Name}'s marks, in which dialogs are written; answers may be poor: use worker complete with prompts in the model's own form.");
+    }
+
+    /// <summary>
+    /// The format that a known template stands for; <see langword="null"/> for another one, and where the tokenizer lacks the format's marks.
+    /// </summary>
+    internal ChatFormat? ToFormat(Tokenizer tokenizer) => !Known.TryGetValue(Sha256, out var family) ? null : family switch
+    {
+        Family.ChatML => tokenizer.SpecialId(ChatMLFormat.Begin) >= 0 ? new ChatMLFormat() : null,
+        Family.Llama3 => tokenizer.SpecialId(Llama3ChatFormat.BeginHeader) >= 0 ? new Llama3ChatFormat() : null,
+        Family.Mistral => new MistralChatFormat(tokenizer.SpecialId(MistralChatFormat.Begin) >= 0),
+        _ => new Llama2ChatFormat(),
+    };
+
+    // A text, or several by name of which "default" is for dialogs.
+    private static string? TextOf(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.String => value.GetString(),
+        JsonValueKind.Array => value.EnumerateArray()
+            .Where(item => item.ValueKind == JsonValueKind.Object
+                && item.TryGetProperty("name", out var name) && name.ValueKind == JsonValueKind.String && name.GetString() == "default"
+                && item.TryGetProperty("template", out var template) && template.ValueKind == JsonValueKind.String)
+            .Select(item => item.GetProperty("template").GetString())
+            .FirstOrDefault(),
+        _ => null,
+    };
+}
