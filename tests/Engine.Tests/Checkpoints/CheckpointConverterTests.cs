@@ -77,12 +77,12 @@ public sealed class CheckpointConverterTests : IDisposable
     {
         using var checkpoint = CheckpointFolder.Open(Repository.DemoCheckpoint, null);
         var options = new ConversionOptions { Layout = layout, ShardCount = layout == CheckpointLayout.Meta ? 4 : 1, MaxFileByteCount = 700_000 };
-        CheckpointConverter.Convert(checkpoint, _folder.File("whole"), options, new AtByte(1_500_000, () => Copy("whole.partial", "resumed.partial")));
-        var finished = Directory.GetFiles(_folder.File("resumed.partial"), layout == CheckpointLayout.Meta ? "*.pth" : "*.safetensors");
+        CheckpointConverter.Convert(checkpoint, _folder["whole"], options, new AtByte(1_500_000, () => Copy("whole.partial", "resumed.partial")));
+        var finished = Directory.GetFiles(_folder["resumed.partial"], layout == CheckpointLayout.Meta ? "*.pth" : "*.safetensors");
         Assert.InRange(finished.Length, 2, 3);
-        Assert.Single(Directory.GetFiles(_folder.File("resumed.partial"), "*.partial")); // the one that was being written
+        Assert.Single(Directory.GetFiles(_folder["resumed.partial"], "*.partial")); // the one that was being written
 
-        var kept = CheckpointConverter.Convert(checkpoint, _folder.File("resumed"), options);
+        var kept = CheckpointConverter.Convert(checkpoint, _folder["resumed"], options);
 
         Assert.Equal(finished.Length, kept);
         RequireSameFiles("whole", "resumed");
@@ -94,14 +94,14 @@ public sealed class CheckpointConverterTests : IDisposable
     {
         using var checkpoint = CheckpointFolder.Open(Repository.DemoCheckpoint, null);
         var options = new ConversionOptions { Layout = CheckpointLayout.Meta, ShardCount = 4 };
-        CheckpointConverter.Convert(checkpoint, _folder.File("whole"), options);
+        CheckpointConverter.Convert(checkpoint, _folder["whole"], options);
         Copy("whole", "resumed.partial");
-        TurnABit(_folder.File(Path.Combine("resumed.partial", "consolidated.00.pth")), inAWeight: true);
-        TurnABit(_folder.File(Path.Combine("resumed.partial", "consolidated.01.pth")), inAWeight: false);
-        File.Copy(_folder.File(Path.Combine("whole", "consolidated.00.pth")), _folder.File(Path.Combine("resumed.partial", "consolidated.02.pth")), overwrite: true);
-        File.WriteAllText(_folder.File(Path.Combine("resumed.partial", "consolidated.07.pth")), "of another number of shards");
+        TurnABit(_folder[Path.Combine("resumed.partial", "consolidated.00.pth")], inAWeight: true);
+        TurnABit(_folder[Path.Combine("resumed.partial", "consolidated.01.pth")], inAWeight: false);
+        File.Copy(_folder[Path.Combine("whole", "consolidated.00.pth")], _folder[Path.Combine("resumed.partial", "consolidated.02.pth")], overwrite: true);
+        File.WriteAllText(_folder[Path.Combine("resumed.partial", "consolidated.07.pth")], "of another number of shards");
 
-        var kept = CheckpointConverter.Convert(checkpoint, _folder.File("resumed"), options);
+        var kept = CheckpointConverter.Convert(checkpoint, _folder["resumed"], options);
 
         Assert.Equal(1, kept);
         RequireSameFiles("whole", "resumed");
@@ -111,14 +111,14 @@ public sealed class CheckpointConverterTests : IDisposable
     public void Convert_FolderOfSomebodyElse_IsNotTouched()
     {
         using var checkpoint = CheckpointFolder.Open(Repository.DemoCheckpoint, null);
-        Directory.CreateDirectory(_folder.File("out.partial"));
-        File.WriteAllText(_folder.File(Path.Combine("out.partial", "thesis.txt")), "");
+        Directory.CreateDirectory(_folder["out.partial"]);
+        File.WriteAllText(_folder[Path.Combine("out.partial", "thesis.txt")], "");
 
         var error = Assert.Throws<CheckpointException>(() => CheckpointConverter.Convert(
-            checkpoint, _folder.File("out"), new() { Layout = CheckpointLayout.Meta }));
+            checkpoint, _folder["out"], new() { Layout = CheckpointLayout.Meta }));
 
         Assert.Contains("out.partial holds 'thesis.txt', which no conversion writes", error.Message, StringComparison.Ordinal);
-        Assert.Single(Directory.GetFileSystemEntries(_folder.File("out.partial")));
+        Assert.Single(Directory.GetFileSystemEntries(_folder["out.partial"]));
     }
 
     [Fact]
@@ -128,11 +128,11 @@ public sealed class CheckpointConverterTests : IDisposable
         var options = new ConversionOptions { Layout = CheckpointLayout.Meta };
         CheckpointException? refusal = null;
 
-        CheckpointConverter.Convert(checkpoint, _folder.File("out"), options, new AtByte(1_000_000, () => refusal = Assert.Throws<CheckpointException>(
-            () => CheckpointConverter.Convert(checkpoint, _folder.File("out"), options))));
+        CheckpointConverter.Convert(checkpoint, _folder["out"], options, new AtByte(1_000_000, () => refusal = Assert.Throws<CheckpointException>(
+            () => CheckpointConverter.Convert(checkpoint, _folder["out"], options))));
 
         Assert.Contains("Another conversion is writing to", refusal?.Message, StringComparison.Ordinal);
-        Assert.Equal(2, Directory.GetFiles(_folder.File("out")).Length);
+        Assert.Equal(2, Directory.GetFiles(_folder["out"]).Length);
     }
 
     [Fact]
@@ -204,10 +204,10 @@ public sealed class CheckpointConverterTests : IDisposable
 
     private void Copy(string from, string to)
     {
-        Directory.CreateDirectory(_folder.File(to));
-        foreach (var file in Directory.GetFiles(_folder.File(from)).Where(file => !file.EndsWith(".lock", StringComparison.Ordinal) && !file.EndsWith(".json", StringComparison.Ordinal)))
+        Directory.CreateDirectory(_folder[to]);
+        foreach (var file in Directory.GetFiles(_folder[from]).Where(file => !file.EndsWith(".lock", StringComparison.Ordinal) && !file.EndsWith(".json", StringComparison.Ordinal)))
         {
-            var copy = Path.Combine(_folder.File(to), Path.GetFileName(file));
+            var copy = Path.Combine(_folder[to], Path.GetFileName(file));
             if (file.EndsWith(".partial", StringComparison.Ordinal))
             {
                 File.WriteAllText(copy, "PK"); // its writer alone may read it
@@ -221,11 +221,11 @@ public sealed class CheckpointConverterTests : IDisposable
 
     private void RequireSameFiles(string expected, string actual)
     {
-        var names = Directory.GetFileSystemEntries(_folder.File(expected)).Select(path => Path.GetFileName(path)).Order().ToArray();
-        Assert.Equal(names, Directory.GetFileSystemEntries(_folder.File(actual)).Select(path => Path.GetFileName(path)).Order());
+        var names = Directory.GetFileSystemEntries(_folder[expected]).Select(path => Path.GetFileName(path)).Order().ToArray();
+        Assert.Equal(names, Directory.GetFileSystemEntries(_folder[actual]).Select(path => Path.GetFileName(path)).Order());
         Assert.All(names, name => Assert.Equal(
-            File.ReadAllBytes(Path.Combine(_folder.File(expected), name)), File.ReadAllBytes(Path.Combine(_folder.File(actual), name))));
-        Assert.False(Directory.Exists(_folder.File($"{actual}.partial")));
+            File.ReadAllBytes(Path.Combine(_folder[expected], name)), File.ReadAllBytes(Path.Combine(_folder[actual], name))));
+        Assert.False(Directory.Exists(_folder[$"{actual}.partial"]));
     }
 
     // In a weight, or in the checksum of one: the last storage's in the directory at the end.

@@ -74,7 +74,7 @@ public sealed class HuggingFaceCheckpointTests : IDisposable
     public void Open_ConfigWithAStringThatIsNoText_IsRefused(string key, string value)
     {
         CopyReference("qwen3");
-        File.WriteAllBytes(_folder.File("config.json"), System.Text.Encoding.Latin1.GetBytes($"{{\"{key}\": \"{value}\"}}"));
+        File.WriteAllBytes(_folder["config.json"], System.Text.Encoding.Latin1.GetBytes($"{{\"{key}\": \"{value}\"}}"));
 
         Refused("config.json is no valid JSON: a string in it is no Unicode text.");
     }

@@ -38,13 +38,13 @@ public sealed class CheckpointDoctorTests : IDisposable
     public void Examine_SeveralBadShards_NamesEachOfThem()
     {
         TinyCheckpoint.Write(_folder.Path, 4, EmbeddingLayout.SplitByVocabulary);
-        File.WriteAllText(_folder.File("consolidated.01.pth"), "version https://git-lfs.github.com/spec/v1\n");
-        using (var cut = File.OpenWrite(_folder.File("consolidated.02.pth")))
+        File.WriteAllText(_folder["consolidated.01.pth"], "version https://git-lfs.github.com/spec/v1\n");
+        using (var cut = File.OpenWrite(_folder["consolidated.02.pth"]))
         {
             cut.SetLength(cut.Length / 2);
         }
 
-        File.WriteAllText(_folder.File("params.json"), TinyCheckpoint.Parameters.Replace("\"dim\": 8", "\"dim\": -8", StringComparison.Ordinal));
+        File.WriteAllText(_folder["params.json"], TinyCheckpoint.Parameters.Replace("\"dim\": 8", "\"dim\": -8", StringComparison.Ordinal));
 
         var findings = Findings();
 
@@ -57,7 +57,7 @@ public sealed class CheckpointDoctorTests : IDisposable
     [Fact]
     public void Examine_FilesOfAnotherProgram_AreNamed()
     {
-        File.WriteAllText(_folder.File("model.gguf"), "GGUF");
+        File.WriteAllText(_folder["model.gguf"], "GGUF");
 
         var findings = Findings();
 
@@ -68,9 +68,9 @@ public sealed class CheckpointDoctorTests : IDisposable
     [Fact]
     public void Examine_MissingSafetensorsFiles_AreAllNamed()
     {
-        File.WriteAllText(_folder.File("config.json"), File.ReadAllText(Path.Combine(References, "llama2-linear", "config.json")));
+        File.WriteAllText(_folder["config.json"], File.ReadAllText(Path.Combine(References, "llama2-linear", "config.json")));
         File.WriteAllText(
-            _folder.File("model.safetensors.index.json"),
+            _folder["model.safetensors.index.json"],
             File.ReadAllText(Path.Combine(References, "llama2-linear", "model.safetensors.index.json")));
 
         var findings = Findings();
@@ -85,8 +85,8 @@ public sealed class CheckpointDoctorTests : IDisposable
         TinyCheckpoint.Write(_folder.Path, 2, EmbeddingLayout.SplitByDimension);
         var names = new[] { "consolidated.00.pth", "consolidated.01.pth", "params.json" };
         File.WriteAllLines(
-            _folder.File("checklist.chk"),
-            names.Select(name => $"{Md5(_folder.File(name))}  {name}").Append($"{new string('0', 32)} *consolidated.02.pth").Append("no line of it"));
+            _folder["checklist.chk"],
+            names.Select(name => $"{Md5(_folder[name])}  {name}").Append($"{new string('0', 32)} *consolidated.02.pth").Append("no line of it"));
         var right = new List<Finding>();
         var verdicts = Checksums(right);
         Assert.Equal(names, verdicts.Select(verdict => verdict.Name));
@@ -95,7 +95,7 @@ public sealed class CheckpointDoctorTests : IDisposable
         Says(right, FindingLevel.Warning, "line 5, is not an md5 and a plain file name (no line of it)");
 
         // A byte of a weight: the container is as it was.
-        TurnABit(_folder.File("consolidated.01.pth"));
+        TurnABit(_folder["consolidated.01.pth"]);
         var wrong = new List<Finding>();
         verdicts = Checksums(wrong);
 
@@ -127,14 +127,14 @@ public sealed class CheckpointDoctorTests : IDisposable
     {
         foreach (var file in Directory.GetFiles(Path.Combine(References, model)))
         {
-            File.Copy(file, _folder.File(Path.GetFileName(file)));
+            File.Copy(file, _folder[Path.GetFileName(file)]);
         }
 
         if (key is not null)
         {
-            var config = JsonNode.Parse(File.ReadAllText(_folder.File("config.json")))!;
+            var config = JsonNode.Parse(File.ReadAllText(_folder["config.json"]))!;
             config[key] = value;
-            File.WriteAllText(_folder.File("config.json"), config.ToJsonString());
+            File.WriteAllText(_folder["config.json"], config.ToJsonString());
         }
 
         Says(Examine(_folder.Path, null), FindingLevel.Note, sentence);

@@ -1,7 +1,6 @@
 using System.Text.Json.Nodes;
 using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Generation;
-using Distributed.Engine.Tests.Checkpoints;
 using Distributed.Engine.Tests.Tokenizers;
 using Distributed.Engine.Tokenizers;
 
@@ -85,9 +84,9 @@ public sealed class ChatTemplateTests : IDisposable
     public void Find_FileOfItsOwn_ComesFirst()
     {
         Write("x");
-        File.WriteAllText(_folder.File("chat_template.jinja"), ChatML);
+        File.WriteAllText(_folder["chat_template.jinja"], ChatML);
 
-        var template = ChatTemplate.Find(_folder.File("tokenizer.model"))!;
+        var template = ChatTemplate.Find(_folder["tokenizer.model"])!;
 
         Assert.True(template.IsKnown);
         Assert.EndsWith("chat_template.jinja", template.Path, StringComparison.Ordinal);
@@ -101,14 +100,14 @@ public sealed class ChatTemplateTests : IDisposable
     [InlineData("{\"chat_template\": [{\"name\": 1, \"template\": \"x\"}, 2]}")]
     public void Find_NoTemplate_IsNone(string config)
     {
-        File.WriteAllText(_folder.File("tokenizer_config.json"), config);
+        File.WriteAllText(_folder["tokenizer_config.json"], config);
 
-        Assert.Null(ChatTemplate.Find(_folder.File("tokenizer.model")));
+        Assert.Null(ChatTemplate.Find(_folder["tokenizer.model"]));
     }
 
     private ChatTemplate? Write(JsonNode? template)
     {
-        File.WriteAllText(_folder.File("tokenizer_config.json"), new JsonObject { ["chat_template"] = template }.ToJsonString());
-        return ChatTemplate.Find(_folder.File("tokenizer.model"));
+        File.WriteAllText(_folder["tokenizer_config.json"], new JsonObject { ["chat_template"] = template }.ToJsonString());
+        return ChatTemplate.Find(_folder["tokenizer.model"]);
     }
 }
