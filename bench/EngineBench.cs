@@ -4,6 +4,7 @@ using Distributed.Engine.Diagnosis;
 using Distributed.Engine.Kernels;
 using Distributed.Engine.Model;
 using Distributed.Engine.Parallel;
+using Distributed.Engine.Weights;
 
 namespace Distributed.Bench;
 
@@ -15,7 +16,7 @@ internal static unsafe class EngineBench
 {
     public static int Run(string[] args)
     {
-        var options = new BenchOptions(args, "shape", "type", "threads", "batch", "prompt", "rounds", "steps", "position", "kernels", "bind");
+        var options = new BenchOptions(args, "shape", "type", "threads", "batch", "prompt", "rounds", "steps", "position", "kernels", "bind", "weights");
         var threads = options.Number("threads", Environment.ProcessorCount);
         var batch = options.Number("batch", 1);
         var promptLength = options.Number("prompt", 256);
@@ -37,14 +38,15 @@ internal static unsafe class EngineBench
                 ThreadCount = threads,
                 MaxTokensPerStep = Math.Max(512, Math.Max(promptLength, batch)),
                 FirstProcessor = options.Number("bind", 0) == 0 ? null : 0,
+                WeightFormat = Enum.Parse<WeightFormat>(options.Text("weights", "Stored"), ignoreCase: true),
             },
             kernels);
         using var probes = new ComputePool(threads, "probe");
         var leader = new LeaderLoop(model, group);
         Console.WriteLine(
-            $"{options.Text("shape", "1b")} {options.Text("type", "bf16")}, {threads} thread(s), {kernels.Name}, " +
-            $"{weights.TouchedByteCount / 1e9:F2} GB a token");
-        Decode(leader, weights, probes, batch, position, rounds, stepsPerRound);
+            $"{options.Text("shape", "1b")} {options.Text("type", "bf16")} {options.Text("weights", "")}, {threads} thread(s), {kernels.Name}, " +
+            $"{model.MatrixByteCount / 1e9:F2} GB a token");
+        Decode(leader, weights, model.MatrixByteCount, probes, batch, position, rounds, stepsPerRound);
         if (promptLength > 0)
         {
             Prefill(leader, weights, probes, promptLength, rounds);
@@ -54,7 +56,7 @@ internal static unsafe class EngineBench
     }
 
     private static void Decode(
-        LeaderLoop leader, BenchModel weights, ComputePool probes, int batch, int firstPosition, int rounds, int stepsPerRound)
+        LeaderLoop leader, BenchModel weights, long touchedByteCount, ComputePool probes, int batch, int firstPosition, int rounds, int stepsPerRound)
     {
         var command = new StepCommand();
         for (var position = 0; position < firstPosition; position += 256)
@@ -99,9 +101,9 @@ internal static unsafe class EngineBench
 
         var tokens = Median(samples.Select(sample => batch / sample.Seconds));
         var bandwidth = Median(samples.Select(sample => sample.Bandwidth));
-        var share = Median(samples.Select(sample => weights.TouchedByteCount / sample.Seconds / 1e9 / sample.Bandwidth));
+        var share = Median(samples.Select(sample => touchedByteCount / sample.Seconds / 1e9 / sample.Bandwidth));
         Console.WriteLine(
-            $"decode, batch {batch}, from position {firstPosition}: {tokens:F1} tokens/s, {tokens / batch * weights.TouchedByteCount / 1e9:F1} GB/s, " +
+            $"decode, batch {batch}, from position {firstPosition}: {tokens:F1} tokens/s, {tokens / batch * touchedByteCount / 1e9:F1} GB/s, " +
             $"read-sum {bandwidth:F1} GB/s: {share:P0}");
     }
 

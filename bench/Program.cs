@@ -8,6 +8,7 @@ var benchmarks = new SortedDictionary<string, Func<string[], int>>(StringCompare
     ["engine"] = EngineBench.Run,
     ["fma-peak"] = FmaPeak.Run,
     ["join"] = JoinBench.Run,
+    ["perplexity"] = PerplexityBench.Run,
     ["read-bandwidth"] = ReadBandwidth.Run,
 };
 

@@ -8,12 +8,12 @@ namespace Distributed.Engine.Checkpoints;
 /// </summary>
 public sealed class MappedCheckpoint : IDisposable
 {
-    private readonly IDisposable[] _files;
+    private readonly MappedFile[] _files;
     private readonly StoredTensor[] _inOrder;
     private readonly FrozenDictionary<string, StoredTensor> _tensors;
     private bool _disposed;
 
-    internal MappedCheckpoint(IEnumerable<IDisposable> files, IEnumerable<StoredTensor> tensors)
+    internal MappedCheckpoint(IEnumerable<MappedFile> files, IEnumerable<StoredTensor> tensors)
     {
         _files = [.. files];
         _inOrder = [.. tensors];
@@ -39,6 +39,9 @@ public sealed class MappedCheckpoint : IDisposable
                 : throw new KeyNotFoundException($"The checkpoint has no tensor '{name}'.");
         }
     }
+
+    /// <summary>Says that what was read so far will not be read again soon: it counts no more for this process; see <see cref="MappedFile.DropPages"/>.</summary>
+    internal void DropPages() => Array.ForEach(_files, file => file.DropPages());
 
     public void Dispose()
     {

@@ -29,6 +29,9 @@ public sealed class MappedShard : IDisposable
             .ToFrozenDictionary(tensor => tensor.Name, StringComparer.Ordinal);
     }
 
+    /// <summary>The mapping.</summary>
+    internal MappedFile File => _file;
+
     /// <summary>Bytes of the file that tensors occupy.</summary>
     public long ByteCount => _index.ByteCount;
 

@@ -79,7 +79,7 @@ public sealed class MetaCheckpoint : CheckpointSource
         {
             mapped.AddRange(Enumerable.Range(0, ShardCount).Select(MapShard));
             return new MappedCheckpoint(
-                mapped, LlamaTensors.Of(Config, EmbeddingLayout).Where(tensor => mapped[0].Contains(tensor.Name)).Select(Join));
+                mapped.Select(shard => shard.File), LlamaTensors.Of(Config, EmbeddingLayout).Where(tensor => mapped[0].Contains(tensor.Name)).Select(Join));
         }
         catch
         {

@@ -2,16 +2,35 @@ using System.Runtime.CompilerServices;
 
 namespace Distributed.Engine.Kernels;
 
-/// <summary>How the activations of one token lie for the kernel of a weight matrix: in groups, padded, and split for 16-bit weights.</summary>
+/// <summary>What a kernel takes activations as.</summary>
+internal enum ActivationForm
+{
+    /// <summary>float32 in their order, for float32 weights: blocks of 16.</summary>
+    InOrder,
+
+    /// <summary>float32, each block of 32 as its 16 even elements, then its 16 odd ones, for 16-bit weights.</summary>
+    Pairs,
+
+    /// <summary>Blocks of 32 in 8 bits, for quantised weights: see <see cref="QuantizedLayout"/>.</summary>
+    Quantized,
+}
+
+/// <summary>How the activations of one token lie for the kernel of a weight matrix: in groups, padded to whole blocks.</summary>
 /// <param name="GroupCount">Canonical groups; 0 for a layer of which the rank has nothing.</param>
 /// <param name="GroupLength">Elements of a group.</param>
-/// <param name="ElementSize">Bytes of a weight: with 2 each block of 32 becomes its 16 even elements, then its 16 odd ones.</param>
-internal readonly unsafe record struct ActivationLayout(int GroupCount, int GroupLength, int ElementSize)
+/// <param name="Form">What the kernel takes.</param>
+internal readonly unsafe record struct ActivationLayout(int GroupCount, int GroupLength, ActivationForm Form)
 {
     /// <summary>Floats of a token with all padding.</summary>
     public int PaddedLength => GroupCount * PaddedGroupLength;
 
-    private int PaddedGroupLength => GroupCount == 0 ? 0 : LinearKernel.PaddedLength(GroupLength, ElementSize);
+    private int PaddedGroupLength => (GroupCount, Form) switch
+    {
+        (0, _) => 0,
+        (_, ActivationForm.Quantized) => QuantizedLayout.BlockCount(GroupLength) * QuantizedLayout.ActivationFloatCount,
+        (_, ActivationForm.Pairs) => LinearKernel.PaddedLength(GroupLength, sizeof(ushort)),
+        _ => LinearKernel.PaddedLength(GroupLength, sizeof(float)),
+    };
 
     /// <summary>Writes x [group, element] as the kernel reads it.</summary>
     /// <param name="source">[GroupCount x GroupLength]</param>
@@ -21,14 +40,18 @@ internal readonly unsafe record struct ActivationLayout(int GroupCount, int Grou
         var padded = PaddedGroupLength;
         for (var group = 0; group < GroupCount; group++)
         {
-            if (ElementSize == 2)
+            switch (Form)
             {
-                SplitPairs(source, destination, GroupLength);
-            }
-            else
-            {
-                Unsafe.CopyBlockUnaligned(destination, source, (uint)GroupLength * sizeof(float));
-                new Span<float>(destination + GroupLength, padded - GroupLength).Clear();
+                case ActivationForm.Quantized:
+                    ActivationQuantizer.Quantize(source, GroupLength, (byte*)destination);
+                    break;
+                case ActivationForm.Pairs:
+                    SplitPairs(source, destination, GroupLength);
+                    break;
+                default:
+                    Unsafe.CopyBlockUnaligned(destination, source, (uint)GroupLength * sizeof(float));
+                    new Span<float>(destination + GroupLength, padded - GroupLength).Clear();
+                    break;
             }
 
             source += GroupLength;

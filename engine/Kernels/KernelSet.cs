@@ -27,6 +27,14 @@ internal abstract unsafe class KernelSet
     public abstract void MultiplyFloat16(
         in LinearWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd);
 
+    /// <inheritdoc cref="QuantizedKernel.Multiply"/>
+    public abstract void MultiplyInt8(
+        in QuantizedWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd);
+
+    /// <inheritdoc cref="QuantizedKernel.Multiply"/>
+    public abstract void MultiplyInt4(
+        in QuantizedWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd);
+
     /// <inheritdoc cref="ElementwiseKernel.RmsNorm"/>
     public abstract void RmsNorm(float* x, float* weight, float* y, int length, float epsilon);
 
@@ -48,26 +56,31 @@ internal abstract unsafe class KernelSet
     private static KernelSet[] FindSupported()
     {
         var sets = new List<KernelSet>();
-        Add<Lanes512>("AVX-512");
-        Add<Lanes256>("AVX2");
-        Add<Lanes128>("128-bit");
-        Add<ScalarLanes>("scalar");
+        Add<Lanes512, VnniDot>("AVX-512 with VNNI");
+        Add<Lanes256, VnniDot>("AVX2 with VNNI");
+        Add<Lanes512, Avx2Dot>("AVX-512");
+        Add<Lanes256, Avx2Dot>("AVX2");
+        Add<Lanes128, ArmDot>("NEON");
+        Add<Lanes128, ScalarDot>("128-bit");
+        Add<ScalarLanes, ScalarDot>("scalar");
         return [.. sets];
 
-        void Add<TLanes>(string name)
+        void Add<TLanes, TDot>(string name)
             where TLanes : unmanaged, ILanes<TLanes>
+            where TDot : struct, IQuantizedDot
         {
-            if (TLanes.IsSupported)
+            if (TLanes.IsSupported && TDot.IsSupported)
             {
-                sets.Add(new KernelSet<TLanes>(name));
+                sets.Add(new KernelSet<TLanes, TDot>(name));
             }
         }
     }
 }
 
-/// <summary>The kernels of <typeparamref name="TLanes"/>.</summary>
-internal sealed unsafe class KernelSet<TLanes>(string name) : KernelSet
+/// <summary>The kernels of <typeparamref name="TLanes"/>, and of <typeparamref name="TDot"/> for quantised weights.</summary>
+internal sealed unsafe class KernelSet<TLanes, TDot>(string name) : KernelSet
     where TLanes : unmanaged, ILanes<TLanes>
+    where TDot : struct, IQuantizedDot
 {
     public override string Name => name;
 
@@ -82,6 +95,14 @@ internal sealed unsafe class KernelSet<TLanes>(string name) : KernelSet
     public override void MultiplyFloat16(
         in LinearWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
         => LinearKernel.Multiply<TLanes, Float16Format>(weights, inputs, outputs, rowStart, rowEnd);
+
+    public override void MultiplyInt8(
+        in QuantizedWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
+        => QuantizedKernel.Multiply<TDot, Int8Format>(weights, inputs, outputs, rowStart, rowEnd);
+
+    public override void MultiplyInt4(
+        in QuantizedWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
+        => QuantizedKernel.Multiply<TDot, Int4Format>(weights, inputs, outputs, rowStart, rowEnd);
 
     public override void RmsNorm(float* x, float* weight, float* y, int length, float epsilon)
         => ElementwiseKernel.RmsNorm<TLanes>(x, weight, y, length, epsilon);

@@ -4,6 +4,7 @@ using Distributed.Collectives;
 using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Kernels;
 using Distributed.Engine.Parallel;
+using Distributed.Engine.Weights;
 
 namespace Distributed.Engine.Model;
 
@@ -31,7 +32,8 @@ public sealed unsafe class LlamaModel : IDisposable
         ProcessGroup group,
         LlamaModelOptions options,
         KernelSet kernels,
-        MappedCheckpoint? checkpoint)
+        MappedCheckpoint? checkpoint,
+        IProgress<(long Done, long Total)>? progress)
     {
         options.Validate();
         config.RequireSequenceLength(options.MaxSequenceLength);
@@ -45,7 +47,7 @@ public sealed unsafe class LlamaModel : IDisposable
         var pool = new ComputePool(options.ThreadCount, $"rank {group.Rank} compute", options.FirstProcessor);
         try
         {
-            _weights = new LlamaWeights(config, plan, tensors, kernels, pool);
+            _weights = new LlamaWeights(config, plan, tensors, options.WeightFormat, kernels, pool, progress);
         }
         catch
         {
@@ -80,6 +82,9 @@ public sealed unsafe class LlamaModel : IDisposable
     /// <summary>One or two words: the vector instructions that compute.</summary>
     public string InstructionSet => _context.Kernels.Name;
 
+    /// <summary>Bytes of the matrices of this rank, all of which a token passes through.</summary>
+    public long MatrixByteCount => _weights.MatrixByteCount;
+
     /// <summary>Bytes of this rank's weights that are used in place in the mapped files; of the embedding it has no part of its own.</summary>
     public long MappedByteCount => _weights.MappedByteCount;
 
@@ -103,17 +108,29 @@ public sealed unsafe class LlamaModel : IDisposable
     /// <param name="checkpoint">The whole checkpoint; it may be disposed after this.</param>
     /// <param name="group">The ranks, any number; used by the loops, not disposed.</param>
     /// <param name="options">Sizes, the same on every rank.</param>
+    /// <param name="progress">Told of the layers that are ready, of all; worth a line only where weights are quantised.</param>
     /// <exception cref="CheckpointException">The files cannot be mapped, or there are more ranks than token ids.</exception>
-    public static LlamaModel Load(CheckpointSource checkpoint, ProcessGroup group, LlamaModelOptions options)
-        => Load(checkpoint, group, options, KernelSet.Best);
+    public static LlamaModel Load(
+        CheckpointSource checkpoint, ProcessGroup group, LlamaModelOptions options, IProgress<(long Done, long Total)>? progress = null)
+        => Load(checkpoint, group, options, KernelSet.Best, progress);
 
     /// <summary>As the public one, with kernels of choice.</summary>
-    internal static LlamaModel Load(CheckpointSource checkpoint, ProcessGroup group, LlamaModelOptions options, KernelSet kernels)
+    internal static LlamaModel Load(
+        CheckpointSource checkpoint,
+        ProcessGroup group,
+        LlamaModelOptions options,
+        KernelSet kernels,
+        IProgress<(long Done, long Total)>? progress = null)
     {
         var mapped = checkpoint.Map();
         try
         {
-            return new LlamaModel(checkpoint.Config, name => mapped[name], group, options, kernels, mapped)
+            if (options.WeightFormat != WeightFormat.Stored)
+            {
+                progress = new PageDropper(mapped, progress);
+            }
+
+            return new LlamaModel(checkpoint.Config, name => mapped[name], group, options, kernels, mapped, progress)
             {
                 FilesCutBetweenGroups = BitOperations.IsPow2(checkpoint.ShardCount),
             };
@@ -132,7 +149,7 @@ public sealed unsafe class LlamaModel : IDisposable
         ProcessGroup group,
         LlamaModelOptions options,
         KernelSet kernels)
-        => new(config, tensors, group, options, kernels, checkpoint: null);
+        => new(config, tensors, group, options, kernels, checkpoint: null, progress: null);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -184,6 +201,16 @@ public sealed unsafe class LlamaModel : IDisposable
             _stepCount,
             (long)Stopwatch.GetElapsedTime(0, _stepTicks).TotalMicroseconds,
             (long)_context.Collectives.Elapsed.TotalMicroseconds);
+    }
+
+    /// <summary>Weights that were quantised are not read from the file again.</summary>
+    private sealed class PageDropper(MappedCheckpoint checkpoint, IProgress<(long Done, long Total)>? next) : IProgress<(long Done, long Total)>
+    {
+        public void Report((long Done, long Total) value)
+        {
+            checkpoint.DropPages();
+            next?.Report(value);
+        }
     }
 
     private ReadOnlySpan<byte> Compute(StepCommand command)

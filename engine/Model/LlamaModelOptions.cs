@@ -1,3 +1,5 @@
+using Distributed.Engine.Weights;
+
 namespace Distributed.Engine.Model;
 
 /// <summary>The sizes that a model's memory is allocated for, the same on every rank.</summary>
@@ -21,6 +23,9 @@ public sealed record LlamaModelOptions
     /// leaves the choice to the system. Bind only where the ranks of a host together have at most as many threads as it has cores.
     /// </summary>
     public int? FirstProcessor { get; init; }
+
+    /// <summary>What the weights are computed with.</summary>
+    public WeightFormat WeightFormat { get; init; }
 
     internal void Validate()
     {

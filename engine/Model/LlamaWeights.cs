@@ -26,26 +26,46 @@ internal sealed record LlamaLayer(
     LinearLayer GateUp,
     RowParallelLayer Down);
 
-/// <summary>All weights of this rank: its rows and columns in place in the mapped files, norms and biases widened to float32.</summary>
+/// <summary>
+/// All weights of this rank: its rows and columns in place in the mapped files or quantised from them, norms and biases widened to float32.
+/// </summary>
 internal sealed class LlamaWeights : IDisposable
 {
     private readonly Func<string, StoredTensor> _tensors;
     private readonly KernelSet _kernels;
     private readonly ComputePool _pool;
+    private readonly WeightFormat _format;
     private readonly List<NativeBuffer> _vectors = [];
+    private readonly List<WeightMatrix> _matrices = [];
 
     /// <param name="config">The model's shape.</param>
     /// <param name="plan">This rank's part.</param>
     /// <param name="tensors">Whole tensors by Meta's names, of the shapes that the config gives.</param>
+    /// <param name="format">What the matrices are computed with.</param>
     /// <param name="kernels">Used by the layers.</param>
     /// <param name="pool">Used by the layers.</param>
-    public LlamaWeights(LlamaConfig config, ShardPlan plan, Func<string, StoredTensor> tensors, KernelSet kernels, ComputePool pool)
+    /// <param name="progress">Told of the layers that are ready, of all.</param>
+    public LlamaWeights(
+        LlamaConfig config,
+        ShardPlan plan,
+        Func<string, StoredTensor> tensors,
+        WeightFormat format,
+        KernelSet kernels,
+        ComputePool pool,
+        IProgress<(long Done, long Total)>? progress)
     {
-        (_tensors, _kernels, _pool) = (tensors, kernels, pool);
+        (_tensors, _format, _kernels, _pool) = (tensors, format, kernels, pool);
         Embedding = new EmbeddingTable(tensors(LlamaTensors.Embedding));
-        Layers = [.. Enumerable.Range(0, config.LayerCount).Select(layer => Layer(config, plan, $"layers.{layer}"))];
+        Layers = new LlamaLayer[config.LayerCount];
+        for (var layer = 0; layer < config.LayerCount; layer++)
+        {
+            Layers[layer] = Layer(config, plan, $"layers.{layer}");
+            progress?.Report((layer + 1, config.LayerCount + 1));
+        }
+
         Norm = Vector("norm.weight", config.Dimension);
         Output = Rows((LlamaTensors.Output, plan.Vocabulary, 1));
+        progress?.Report((config.LayerCount + 1, config.LayerCount + 1));
     }
 
     /// <summary>Token embeddings: [vocabulary, dimension].</summary>
@@ -60,11 +80,15 @@ internal sealed class LlamaWeights : IDisposable
     /// <summary>[vocabulary, dimension], this rank's rows.</summary>
     public LinearLayer Output { get; }
 
-    /// <summary>Bytes of the matrices of the layers and of the output, all of which a token passes through.</summary>
-    public long MappedByteCount { get; private set; }
+    /// <summary>Bytes of the matrices of the layers and of the output that are used in place; a token passes through all of them.</summary>
+    public long MappedByteCount => _matrices.Where(matrix => matrix.IsMapped).Sum(matrix => matrix.ByteCount);
 
-    /// <summary>Bytes of the norms and biases, the only weights that are copied.</summary>
-    public long OwnedByteCount => _vectors.Sum(vector => vector.ByteCount);
+    /// <summary>Bytes of all matrices of the layers and of the output.</summary>
+    public long MatrixByteCount => _matrices.Sum(matrix => matrix.ByteCount);
+
+    /// <summary>Bytes of the weights that are copies: norms, biases, and matrices that were quantised.</summary>
+    public long OwnedByteCount
+        => _vectors.Sum(vector => vector.ByteCount) + _matrices.Where(matrix => !matrix.IsMapped).Sum(matrix => matrix.ByteCount);
 
     /// <summary>The longest arranged input of any layer, in floats.</summary>
     public int MaxPaddedLength
@@ -81,7 +105,11 @@ internal sealed class LlamaWeights : IDisposable
     /// <summary>The greatest number of levels of the trees over segments.</summary>
     public int MaxLevelCount => Layers.Max(layer => Math.Max(layer.AttentionOutput.LevelCount, layer.Down.LevelCount));
 
-    public void Dispose() => _vectors.ForEach(vector => vector.Dispose());
+    public void Dispose()
+    {
+        _vectors.ForEach(vector => vector.Dispose());
+        _matrices.ForEach(matrix => matrix.Dispose());
+    }
 
     private LlamaLayer Layer(LlamaConfig config, ShardPlan plan, string prefix)
     {
@@ -104,24 +132,40 @@ internal sealed class LlamaWeights : IDisposable
     // Ranges count units: a head of so many rows, a hidden unit or token id of one.
     private LinearLayer Rows(params (string Name, ShardRange Range, int UnitLength)[] matrices)
     {
-        var layer = new LinearLayer(
+        // Sampling sees every error of the logits, and they are a small part of the weights: never less than 8 bits.
+        var format = matrices[0].Name == LlamaTensors.Output && _format == WeightFormat.Int4 ? WeightFormat.Int8 : _format;
+        return new LinearLayer(
             _kernels,
             _pool,
             [
                 .. matrices
                     .SelectMany(part => _tensors(part.Name).Rows(part.Range.Start * part.UnitLength, part.Range.Count * part.UnitLength))
-                    .Select(view => WeightMatrix.Create(view)),
+                    .Select(view => Matrix(view, groupCount: 1, format)),
             ]);
-        MappedByteCount += layer.ByteCount;
-        return layer;
     }
 
     private RowParallelLayer Columns(string name, ShardRange range, int unitLength, int groupCount)
     {
-        var layer = new RowParallelLayer(
-            _kernels, _pool, _tensors(name), range.Start * unitLength, range.Count * unitLength, groupCount);
-        MappedByteCount += layer.ByteCount;
-        return layer;
+        return new RowParallelLayer(
+            _kernels,
+            _pool,
+            _tensors(name),
+            range.Start * unitLength,
+            range.Count * unitLength,
+            groupCount,
+            (view, groups) => Matrix(view, groups, _format));
+    }
+
+    private WeightMatrix Matrix(MatrixView view, int groupCount, WeightFormat format)
+    {
+        WeightMatrix matrix = format switch
+        {
+            WeightFormat.Int8 => new Int8Matrix(view, groupCount, _pool),
+            WeightFormat.Int4 => new Int4Matrix(view, groupCount, _pool),
+            _ => WeightMatrix.Create(view, groupCount),
+        };
+        _matrices.Add(matrix);
+        return matrix;
     }
 
     private unsafe NativeBuffer Vector(string name, int length)

@@ -4,7 +4,7 @@ using Distributed.Engine.Kernels;
 namespace Distributed.Engine.Weights;
 
 /// <summary>Weights stored as bfloat16, the upper half of a binary32.</summary>
-internal sealed class BFloat16Matrix(MatrixView view, int groupCount) : WeightMatrix(view, groupCount, sizeof(ushort))
+internal sealed class BFloat16Matrix(MatrixView view, int groupCount) : StoredMatrix(view, groupCount, ActivationForm.Pairs, sizeof(ushort))
 {
     public override void Multiply(KernelSet kernels, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
         => kernels.MultiplyBFloat16(Operand, inputs, outputs, rowStart, rowEnd);

@@ -21,7 +21,7 @@ internal sealed unsafe class LinearLayer
 
     /// <param name="kernels">Multiply.</param>
     /// <param name="pool">Runs the loop.</param>
-    /// <param name="matrices">Of equal columns, groups and element size; none where the rank has no rows.</param>
+    /// <param name="matrices">Of equal columns, groups and format; none where the rank has no rows.</param>
     public LinearLayer(KernelSet kernels, ComputePool pool, params WeightMatrix[] matrices)
     {
         _kernels = kernels;
@@ -30,7 +30,8 @@ internal sealed unsafe class LinearLayer
         _multiplyRows = MultiplyRows;
         InputLayout = matrices.FirstOrDefault()?.InputLayout ?? default;
         RowCount = matrices.Sum(matrix => matrix.RowCount);
-        _rowByteCount = (long)InputLayout.GroupCount * InputLayout.GroupLength * InputLayout.ElementSize;
+        ByteCount = matrices.Sum(matrix => matrix.ByteCount);
+        _rowByteCount = Math.Max(1, ByteCount / Math.Max(1, RowCount));
         if (Array.Exists(matrices, matrix => matrix.InputLayout != InputLayout))
         {
             throw new ArgumentException("Matrices with the same inputs must be stored alike.", nameof(matrices));
@@ -44,7 +45,7 @@ internal sealed unsafe class LinearLayer
     public int RowCount { get; }
 
     /// <summary>Bytes of the weights.</summary>
-    public long ByteCount => RowCount * _rowByteCount;
+    public long ByteCount { get; }
 
     /// <summary>Computes every output of every token.</summary>
     /// <param name="inputs">[token, InputLayout.PaddedLength], arranged by <see cref="InputLayout"/>.</param>
@@ -61,9 +62,9 @@ internal sealed unsafe class LinearLayer
         }
     }
 
-    /// <summary>Rows that are worth a hand-over to another thread; a multiple of the kernels' four.</summary>
+    /// <summary>Rows that are worth a hand-over to another thread; a multiple of the rows that the kernels take at once, four or a tile of eight.</summary>
     public static int Grain(long rowByteCount, int tokenCount)
-        => (int)(Math.Clamp(GrainByteCount / (rowByteCount * tokenCount), 4, int.MaxValue - 3) + 3) & ~3;
+        => (int)(Math.Clamp(GrainByteCount / (rowByteCount * tokenCount), 8, int.MaxValue - 7) + 7) & ~7;
 
     private void MultiplyRows(int start, int end)
     {

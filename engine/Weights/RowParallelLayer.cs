@@ -32,15 +32,18 @@ internal sealed unsafe class RowParallelLayer
     /// <param name="start">This rank's first column.</param>
     /// <param name="count">This rank's columns; with none its product is zero.</param>
     /// <param name="groupCount">Canonical groups of these columns.</param>
-    public RowParallelLayer(KernelSet kernels, ComputePool pool, StoredTensor tensor, int start, int count, int groupCount)
+    /// <param name="create">Makes the matrix of a view with its groups.</param>
+    public RowParallelLayer(
+        KernelSet kernels, ComputePool pool, StoredTensor tensor, int start, int count, int groupCount, Func<MatrixView, int, WeightMatrix> create)
     {
         _kernels = kernels;
         _pool = pool;
         _multiplyRows = MultiplyRows;
         _rowCount = (int)tensor.Shape[0];
-        _segments = [.. tensor.Columns(start, count).Select(view => WeightMatrix.Create(view, GroupsOf(view.ColumnCount)))];
+        _segments = [.. tensor.Columns(start, count).Select(view => create(view, GroupsOf(view.ColumnCount)))];
         PaddedLength = _segments.Sum(segment => segment.InputLayout.PaddedLength);
-        _rowByteCount = _segments.Sum(segment => (long)segment.ColumnCount * segment.InputLayout.ElementSize);
+        ByteCount = _segments.Sum(segment => segment.ByteCount);
+        _rowByteCount = Math.Max(1, ByteCount / _rowCount);
 
         // A segment that cuts through groups, as other world sizes make them, is a group of its own.
         int GroupsOf(int columns)
@@ -54,7 +57,7 @@ internal sealed unsafe class RowParallelLayer
     public int PaddedLength { get; }
 
     /// <summary>Bytes of the weights.</summary>
-    public long ByteCount => _rowCount * _rowByteCount;
+    public long ByteCount { get; }
 
     /// <summary>Levels of the tree over the segments: 0 where all columns lie in one file.</summary>
     public int LevelCount => _segments.Length < 2 ? 0 : BitOperations.Log2((uint)_segments.Length - 1) + 1;

@@ -4,20 +4,19 @@ using Distributed.Engine.Kernels;
 namespace Distributed.Engine.Weights;
 
 /// <summary>
-/// A part of a linear layer's weights, W [row, column], in the format in which it is stored: one class a format, used in place.
+/// A part of a linear layer's weights, W [row, column], one class a format.
 /// </summary>
 /// <remarks>
 /// Columns are divided into canonical groups, more than one only where other ranks hold the rest of the row
-/// (<see cref="LinearKernel"/> defines the sum). The memory belongs to the mapped file, which must outlive the matrix.
+/// (<see cref="LinearKernel"/> defines the sum).
 /// </remarks>
-internal abstract class WeightMatrix
+internal abstract class WeightMatrix : IDisposable
 {
-    private protected WeightMatrix(MatrixView view, int groupCount, int elementSize)
+    private protected WeightMatrix(MatrixView view, int groupCount, ActivationForm form)
     {
         RowCount = view.RowCount;
         ColumnCount = view.ColumnCount;
-        Operand = new LinearWeights(view.Data, view.RowByteCount, groupCount, view.ColumnCount / groupCount);
-        InputLayout = new ActivationLayout(groupCount, view.ColumnCount / groupCount, elementSize);
+        InputLayout = new ActivationLayout(groupCount, view.ColumnCount / groupCount, form);
     }
 
     /// <summary>Rows: outputs of the layer in this part.</summary>
@@ -29,11 +28,14 @@ internal abstract class WeightMatrix
     /// <summary>How <see cref="Multiply"/> expects its inputs.</summary>
     public ActivationLayout InputLayout { get; }
 
-    /// <summary>The matrix as its kernel sees it.</summary>
-    protected LinearWeights Operand { get; }
+    /// <summary>Bytes of the weights, all of which a token passes through.</summary>
+    public abstract long ByteCount { get; }
 
-    /// <summary>The matrix of a view, in the class of its format.</summary>
-    /// <param name="view">The mapped weights.</param>
+    /// <summary>Whether the weights are used where the file is mapped, and not copied.</summary>
+    public abstract bool IsMapped { get; }
+
+    /// <summary>The matrix of a view, in the class of the format in which it is stored, used in place.</summary>
+    /// <param name="view">The mapped weights, which must outlive the matrix.</param>
     /// <param name="groupCount">Canonical groups of these columns, a power of two that divides them.</param>
     public static WeightMatrix Create(MatrixView view, int groupCount = 1)
         => view.Type switch
@@ -47,4 +49,7 @@ internal abstract class WeightMatrix
 
     /// <summary>y[token, row] = sum over columns of W[row, column] * x[token, column], for a range of rows and all tokens.</summary>
     public abstract void Multiply(KernelSet kernels, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd);
+
+    /// <summary>Frees what the matrix owns.</summary>
+    public abstract void Dispose();
 }

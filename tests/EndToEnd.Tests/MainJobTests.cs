@@ -39,6 +39,21 @@ public sealed class MainJobTests : IDisposable
         Assert.Equal((0, output), (again.ExitCode, again.Output));
     }
 
+    [Theory]
+    [InlineData("int8")]
+    [InlineData("int4")]
+    public async Task Complete_QuantizedWeights_AnswersTheSameOnAnyNumberOfRanks(string type)
+    {
+        string[] options = ["worker", "complete", "--config", Config, "--dtype", type, "--format", "json", "--logprobs", "--prompt", "Q: What does an all-reduce do?\nA:"];
+        var alone = await _distrun.Run(["--nproc-per-node", "1", .. options]);
+        var two = await _distrun.Run(["--nproc-per-node", "2", .. options]);
+        var stored = await _distrun.Run(["--nproc-per-node", "1", .. options.Except(["--dtype", type])]);
+
+        Assert.Equal(ResultsDocument.ResultsText(alone), ResultsDocument.ResultsText(two));
+        Assert.NotEqual(ResultsDocument.ResultsText(alone), ResultsDocument.ResultsText(stored)); // other log probabilities
+        Assert.StartsWith("An all-reduce adds the parts from all ranks", ResultsDocument.Parse(alone).Results[0].Text, StringComparison.Ordinal);
+    }
+
     // The texts as Meta's script prints them; a prompt's golden text is greedy, as the config is, and shorter.
     private static void RequireDemoTexts(string[] texts)
     {

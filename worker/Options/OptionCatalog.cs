@@ -34,6 +34,7 @@ internal static class OptionCatalog
     public const string System = "system";
     public const string Config = "config";
     public const string Threads = "threads";
+    public const string DataType = "dtype";
     public const string SkipChecksums = "skip-checksums";
     public const string Transport = "transport";
     public const string Wire = "wire";
@@ -129,6 +130,7 @@ internal static class OptionCatalog
             IsPath = true,
         },
         Tokenizer,
+        new(DataType, "auto|int8|int4", "auto: weights as they are stored. int8, int4: quantised while loading, a half and a quarter of the memory of bfloat16. Default: auto."),
         new(MaxSequenceLength, "N", $"Positions a row, prompt and new tokens together. Default: {maxSequenceLength}."),
         new(MaxBatchSize, "N", $"Rows that run together; more prompts run in consecutive batches. Default: {maxBatchSize}."),
         new(MaxGenerationLength, "N", $"New tokens a row at most; None for as many as fit. Default: {maxGenerationLength}."),

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using Distributed.Collectives;
+using Distributed.Engine.Weights;
 
 namespace Distributed.Worker.Options;
 
@@ -38,6 +39,14 @@ internal sealed class OptionReader(OptionValues values, List<string> problems)
 
     public WireFormat? Wire(string name)
         => values[name] is { } given ? WireNames.Parse(given.Last) ?? Refuse<WireFormat?>(given, "is none of exact, bf16, int8", null) : null;
+
+    public WeightFormat DataType(string name) => values[name] switch
+    {
+        null or { Last: "auto" } => WeightFormat.Stored,
+        { Last: "int8" } => WeightFormat.Int8,
+        { Last: "int4" } => WeightFormat.Int4,
+        { } given => Refuse(given, "is none of auto, int8, int4", WeightFormat.Stored),
+    };
 
     public int Integer(string name, int absent, int minimum, int maximum)
         => values[name] is { } given ? Integer(given, minimum, maximum, absent) : absent;

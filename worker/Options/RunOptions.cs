@@ -1,5 +1,6 @@
 using Distributed.Collectives;
 using Distributed.Engine.Generation;
+using Distributed.Engine.Weights;
 
 namespace Distributed.Worker.Options;
 
@@ -27,6 +28,9 @@ internal sealed record RunOptions
     public required int MaxSequenceLength { get; init; }
 
     public required int MaxBatchSize { get; init; }
+
+    /// <summary>What the weights are computed with.</summary>
+    public required WeightFormat WeightFormat { get; init; }
 
     public required GenerationOptions Generation { get; init; }
 
@@ -75,6 +79,7 @@ internal sealed record RunOptions
                 : reader.Required(OptionCatalog.TokenizerPath, "name the checkpoint's tokenizer.model or tokenizer.json, or a --config that does"),
             MaxSequenceLength = maxSequenceLength,
             MaxBatchSize = reader.Integer(OptionCatalog.MaxBatchSize, chat ? 8 : 4, 1, MaxBatchSizeLimit),
+            WeightFormat = reader.DataType(OptionCatalog.DataType),
             Generation = generation,
             Format = reader.Choice(OptionCatalog.Format, OutputFormat.Text),
             ThreadCount = reader.IntegerOrNone(OptionCatalog.Threads, null, 1, MaxThreadCount),

@@ -79,6 +79,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             MaxSequenceLength = preparation.Limits.MaxSequenceLength,
             MaxBatchSize = preparation.Limits.MaxBatchSize,
             ThreadCount = threadCount,
+            WeightFormat = command.Options.WeightFormat,
         });
         group.Barrier(new CollectiveOptions(LoadedTag, LoadLimit));
         if (group.Rank == 0)

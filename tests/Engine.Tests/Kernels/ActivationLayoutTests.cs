@@ -13,7 +13,7 @@ public sealed unsafe class ActivationLayoutTests
     [InlineData(2, 16, 2)]
     public void Arrange_AnyGroups_PutsEachElementInItsLaneAndZerosBehind(int groupCount, int groupLength, int elementSize)
     {
-        var layout = new ActivationLayout(groupCount, groupLength, elementSize);
+        var layout = new ActivationLayout(groupCount, groupLength, elementSize == 4 ? ActivationForm.InOrder : ActivationForm.Pairs);
         var values = Enumerable.Range(1, groupCount * groupLength).Select(i => (float)i).ToArray();
         using var source = KernelData.Native(values);
         using var destination = KernelData.Native([], guard: layout.PaddedLength);

@@ -60,7 +60,7 @@ public sealed unsafe class LinearKernelTests
     public void Multiply_RangeOfRows_WritesNoOtherRow(string set, Format format)
     {
         using var w = KernelData.Native(Encode(format, new float[12 * 40]));
-        var layout = new ActivationLayout(1, 40, ElementSize(format));
+        var layout = new ActivationLayout(1, 40, Form(format));
         using var x = new NativeBuffer(layout.PaddedLength);
         using var y = KernelData.Native([], guard: 12);
 
@@ -135,7 +135,7 @@ public sealed unsafe class LinearKernelTests
     private static float[] Products(KernelSet set, Format format, int groupCount, float[] weights, int rowCount, float[][] inputs)
     {
         var columns = weights.Length / rowCount;
-        var layout = new ActivationLayout(groupCount, columns / groupCount, ElementSize(format));
+        var layout = new ActivationLayout(groupCount, columns / groupCount, Form(format));
         using var w = KernelData.Native(Encode(format, weights));
         using var x = new NativeBuffer(layout.PaddedLength * inputs.Length);
         using var y = new NativeBuffer(rowCount * inputs.Length);
@@ -174,6 +174,8 @@ public sealed unsafe class LinearKernelTests
     }
 
     private static int ElementSize(Format format) => format == Format.Float32 ? 4 : 2;
+
+    private static ActivationForm Form(Format format) => format == Format.Float32 ? ActivationForm.InOrder : ActivationForm.Pairs;
 
     private static float Decode(Format format, float value)
         => format switch

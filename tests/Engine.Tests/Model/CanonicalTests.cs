@@ -1,5 +1,6 @@
 using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Kernels;
+using Distributed.Engine.Weights;
 
 namespace Distributed.Engine.Tests.Model;
 
@@ -33,19 +34,21 @@ public sealed class CanonicalTests
     };
 
     [Theory]
-    [InlineData(TensorType.Float32)]
-    [InlineData(TensorType.BFloat16)]
-    [InlineData(TensorType.Float16)]
-    public void Run_AnyWay_GivesTheSameBits(TensorType type)
+    [InlineData(TensorType.Float32, WeightFormat.Stored)]
+    [InlineData(TensorType.BFloat16, WeightFormat.Stored)]
+    [InlineData(TensorType.Float16, WeightFormat.Stored)]
+    [InlineData(TensorType.BFloat16, WeightFormat.Int8)]
+    [InlineData(TensorType.Float32, WeightFormat.Int4)]
+    public void Run_AnyWay_GivesTheSameBits(TensorType type, WeightFormat format)
     {
         using var checkpoint = new RandomCheckpoint(Odd, type, seed: 1);
         var script = StepScript.Random(2, Odd.VocabularySize, 100, 70, 3);
-        var expected = Run(checkpoint, 1, EmbeddingLayout.Whole, threads: 1, KernelSet.Best, script, chunk: 1, batch: 0);
+        var expected = Run(checkpoint, 1, EmbeddingLayout.Whole, threads: 1, KernelSet.Best, script, chunk: 1, batch: [0], format);
         Assert.NotEmpty(expected);
 
         void Check(
             int worldSize = 1, EmbeddingLayout layout = EmbeddingLayout.Whole, int threads = 1, KernelSet? kernels = null, int chunk = 100, params int[] batch)
-            => Assert.Equal(expected, Run(checkpoint, worldSize, layout, threads, kernels ?? KernelSet.Best, script, chunk, batch));
+            => Assert.Equal(expected, Run(checkpoint, worldSize, layout, threads, kernels ?? KernelSet.Best, script, chunk, batch, format));
 
         Check(batch: [0]);
         Check(chunk: 7, batch: [0]);
@@ -71,10 +74,10 @@ public sealed class CanonicalTests
     {
         using var checkpoint = new RandomCheckpoint(TwelveHeads, TensorType.BFloat16, seed: 3);
         var script = StepScript.Random(4, TwelveHeads.VocabularySize, 70);
-        var expected = Run(checkpoint, 1, EmbeddingLayout.Whole, 1, KernelSet.Best, script, chunk: 70, batch: 0);
+        var expected = Run(checkpoint, 1, EmbeddingLayout.Whole, 1, KernelSet.Best, script, chunk: 70, batch: [0]);
 
-        Assert.Equal(expected, Run(checkpoint, 2, EmbeddingLayout.SplitByDimension, 1, KernelSet.Best, script, chunk: 9, batch: 0));
-        Assert.Equal(expected, Run(checkpoint, 4, EmbeddingLayout.SplitByVocabulary, 1, KernelSet.Best, script, chunk: 70, batch: 0));
+        Assert.Equal(expected, Run(checkpoint, 2, EmbeddingLayout.SplitByDimension, 1, KernelSet.Best, script, chunk: 9, batch: [0]));
+        Assert.Equal(expected, Run(checkpoint, 4, EmbeddingLayout.SplitByVocabulary, 1, KernelSet.Best, script, chunk: 70, batch: [0]));
     }
 
     [Fact]
@@ -83,7 +86,7 @@ public sealed class CanonicalTests
         var config = Odd with { HeadCount = 12, KeyValueHeadCount = 6, HiddenDimension = 342 };
         using var checkpoint = new RandomCheckpoint(config, TensorType.Float32, seed: 5);
         var script = StepScript.Random(6, config.VocabularySize, 40);
-        var expected = Run(checkpoint, 1, EmbeddingLayout.Whole, 1, KernelSet.Best, script, chunk: 40, batch: 0);
+        var expected = Run(checkpoint, 1, EmbeddingLayout.Whole, 1, KernelSet.Best, script, chunk: 40, batch: [0]);
         using var world = ModelWorld.Create(checkpoint, 3, EmbeddingLayout.SplitByDimension, ModelWorld.Options());
 
         var actual = script.Run(world.Leader, 0, 40, 0);
@@ -122,9 +125,18 @@ public sealed class CanonicalTests
     }
 
     private static List<int> Run(
-        RandomCheckpoint checkpoint, int worldSize, EmbeddingLayout layout, int threads, KernelSet kernels, StepScript script, int chunk, params int[] batch)
+        RandomCheckpoint checkpoint,
+        int worldSize,
+        EmbeddingLayout layout,
+        int threads,
+        KernelSet kernels,
+        StepScript script,
+        int chunk,
+        int[] batch,
+        WeightFormat format = WeightFormat.Stored)
     {
-        using var world = ModelWorld.Create(checkpoint, worldSize, layout, ModelWorld.Options(threadCount: threads), kernels);
+        var options = ModelWorld.Options(threadCount: threads) with { WeightFormat = format };
+        using var world = ModelWorld.Create(checkpoint, worldSize, layout, options, kernels);
         Assert.True(world.Model.IsCanonical);
         return script.Run(world.Leader, 0, chunk, batch);
     }

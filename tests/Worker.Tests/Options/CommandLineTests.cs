@@ -131,6 +131,9 @@ public sealed class CommandLineTests
     public void Read_ValueAtTheBorder_IsTaken(string option, string text) => Assert.Empty(Problems(option, text));
 
     [Fact]
+    public void Read_UnknownDataType_NamesThoseThatThereAre() => Assert.Equal(["--dtype int9 is none of auto, int8, int4."], Problems("--dtype", "int9"));
+
+    [Fact]
     public void Read_MaxGenLenNone_IsNoLimit()
     {
         var line = CommandLine.Parse(["complete", "--max_gen_len", "None"]);
