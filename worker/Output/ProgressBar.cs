@@ -9,9 +9,10 @@ internal sealed class ProgressBar
     private bool _isDrawn;
 
     /// <summary>Shows how far it is, where that has changed.</summary>
-    /// <param name="done">Bytes done.</param>
-    /// <param name="total">Bytes in all.</param>
-    public void Report(long done, long total)
+    /// <param name="done">Bytes done, or other units.</param>
+    /// <param name="total">All of them.</param>
+    /// <param name="whole">What they are together; by default so many MB.</param>
+    public void Report(long done, long total, string? whole = null)
     {
         var percent = (int)(done * 100 / Math.Max(1, total));
         if (percent == _percent || (Console.IsErrorRedirected && percent % 10 != 0))
@@ -21,7 +22,7 @@ internal sealed class ProgressBar
 
         _percent = percent;
         var filled = percent * Width / 100;
-        var bar = $"[{new string('#', filled)}{new string('.', Width - filled)}] {percent,3} % of {total / 1_000_000} MB";
+        var bar = $"[{new string('#', filled)}{new string('.', Width - filled)}] {percent,3} % of {whole ?? $"{total / 1_000_000} MB"}";
         Console.Error.Write(Console.IsErrorRedirected ? $"{bar}\n" : percent == 100 ? $"\r{bar}\n" : $"\r{bar}");
         _isDrawn = !Console.IsErrorRedirected && percent != 100;
     }

@@ -4,7 +4,9 @@ using Distributed.Collectives;
 using Distributed.Collectives.Launching;
 using Distributed.Engine.Generation;
 using Distributed.Engine.Model;
+using Distributed.Engine.Weights;
 using Distributed.Worker.Options;
+using Distributed.Worker.Output;
 
 namespace Distributed.Worker.Running;
 
@@ -80,7 +82,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             MaxBatchSize = preparation.Limits.MaxBatchSize,
             ThreadCount = threadCount,
             WeightFormat = command.Options.WeightFormat,
-        });
+        }, group.Rank == 0 && command.Options.WeightFormat != WeightFormat.Stored ? new Quantising() : null);
         group.Barrier(new CollectiveOptions(LoadedTag, LoadLimit));
         if (group.Rank == 0)
         {
@@ -119,6 +121,13 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
         }
 
         leader.Stop();
+    }
+
+    private sealed class Quantising : IProgress<(long Done, long Total)>
+    {
+        private readonly ProgressBar _bar = new();
+
+        public void Report((long Done, long Total) value) => _bar.Report(value.Done, value.Total, "the layers quantised");
     }
 
     // torchrun sets OMP_NUM_THREADS where several ranks share a machine, and so does distrun.
