@@ -39,6 +39,11 @@ public static class TestProgram
         using var page = ProgressPageWriter.TryCreate(environment.RuntimeDirectory!, environment.Rank, environment.RestartCount)!;
         page.Begin(Operation.Barrier, default, Stopwatch.GetTimestamp());
         page.End();
+        if (what == "idle")
+        {
+            Thread.Sleep(Timeout.Infinite);
+        }
+
         if (what.EndsWith("-then-fail", StringComparison.Ordinal))
         {
             for (var start = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(4);)

@@ -10,10 +10,21 @@ public sealed class HangTests : IDisposable
     [LinuxFact]
     public async Task Rank_IdlesWhileAnotherWaits_IsToldOnceAndAgainBeforeTheReport()
     {
-        var result = await Run("in-operation", "idle-then-fail");
-        Assert.Equal(3, result.ExitCode);
+        const string Told = @"^distrun: rank 0 waits in all-reduce #2 since \d+\.\d s; rank 1 is still between #1 and #2 and has done nothing for \d+\.\d s \(pid (\d+)\)\.$";
+        var launch = Start("in-operation", "idle", "1");
+        var before = new List<string>();
+        while (before.Count == 0 || !Matches(before[^1], Told))
+        {
+            before.Add(await launch.StandardError.ReadLineAsync().DefaultTimeout() ?? throw new InvalidOperationException(string.Join('\n', before)));
+        }
+
+        await Task.Delay(2500); // two more looks
+        var pid = System.Text.RegularExpressions.Regex.Match(before[^1], Told).Groups[1].Value;
+        Assert.Equal(0, Posix.Kill(int.Parse(pid, System.Globalization.CultureInfo.InvariantCulture), Posix.SigKill));
+        var result = await Distrun.End(launch);
+        Assert.Equal(137, result.ExitCode);
         var lines = result.Error.Split('\n');
-        Assert.Single(lines, line => Matches(line, @"^distrun: rank 0 waits in all-reduce #2 since \d+\.\d s; rank 1 is still between #1 and #2 and has done nothing for \d+\.\d s \(pid \d+\)\.$"));
+        Assert.DoesNotContain(lines, line => Matches(line, Told));
         var last = Assert.Single(lines, line => Matches(line, "^distrun: before the job failed, rank 0 waits in all-reduce #2 .*rank 1 is still between #1 and #2"));
         Assert.True(Array.IndexOf(lines, last) < Array.FindIndex(lines, line => line.EndsWith(" FAILED", StringComparison.Ordinal)), result.Error);
         await _distrun.AssertNothingIsLeft();
@@ -60,8 +71,10 @@ public sealed class HangTests : IDisposable
         Assert.DoesNotContain("before the job failed", result.Error, StringComparison.Ordinal);
     }
 
-    private Task<LaunchResult> Run(string first, string second, string timeout = "1")
-        => _distrun.Run("--nproc-per-node", "2", "--hang-timeout", timeout, "sh", "-c", $"[ $RANK = 0 ] && exec {TestProgram.Path} progress {first}; exec {TestProgram.Path} progress {second}");
+    private Task<LaunchResult> Run(string first, string second, string timeout = "1") => Distrun.End(Start(first, second, timeout));
+
+    private System.Diagnostics.Process Start(string first, string second, string timeout)
+        => _distrun.Start("--nproc-per-node", "2", "--hang-timeout", timeout, "sh", "-c", $"[ $RANK = 0 ] && exec {TestProgram.Path} progress {first}; exec {TestProgram.Path} progress {second}");
 
     private static bool Matches(string line, string pattern) => System.Text.RegularExpressions.Regex.IsMatch(line, pattern);
 }
