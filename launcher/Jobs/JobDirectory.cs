@@ -21,8 +21,11 @@ internal sealed class JobDirectory : IDisposable
 
     private const string LockSuffix = ".lock";
     private const int NameLength = 12;
+    private const int RemoveAttemptCount = 5;
     private const string LongestSocketName = "/r000.sock";
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+
+    private static readonly TimeSpan RemovePause = TimeSpan.FromMilliseconds(2);
 
     private readonly FileStream _lock;
 
@@ -192,6 +195,18 @@ internal sealed class JobDirectory : IDisposable
     /// <summary>Removes a job's folder, then its lock file; the lock is held.</summary>
     private static void Remove(string path)
     {
+        for (var attempt = 1; !TryRemove(path) && attempt < RemoveAttemptCount; attempt++)
+        {
+            Thread.Sleep(RemovePause);
+        }
+    }
+
+    /// <summary>
+    /// One attempt. A store that is just starting may make its socket while the folder is being emptied; what is left in the end has no held lock, so the
+    /// next launcher removes it.
+    /// </summary>
+    private static bool TryRemove(string path)
+    {
         try
         {
             if (Directory.Exists(path))
@@ -200,10 +215,11 @@ internal sealed class JobDirectory : IDisposable
             }
 
             File.Delete(path + LockSuffix);
+            return true;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            // A socket may be made while the folder is being emptied. What is left has no held lock, so the next launcher removes it.
+            return false;
         }
     }
 }
