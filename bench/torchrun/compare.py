@@ -4,7 +4,7 @@
     bench/torchrun/compare.py [--lines L1,L7] [--no-lines] [--no-start-up] [--runs 5]
 
 Needs python3-torch (Debian 12: torch 1.13 for /usr/bin/python3), a Release build of launcher/, and for L9, L11 and L13 root.
-DISTRUN names another distrun.
+DISTRUN names another distrun, DISTRUN_BENCH another build of bench (for the join).
 """
 
 import argparse

@@ -56,7 +56,7 @@ def with_join_as_worker(folder):
         shutil.copy2(built / name, folder)
     worker = Path(folder, "worker/worker")
     worker.parent.mkdir()
-    bench = ROOT / "bench/bin/Release/net10.0/Distributed.Bench"
+    bench = os.environ.get("DISTRUN_BENCH") or ROOT / "bench/bin/Release/net10.0/Distributed.Bench"
     worker.write_text(f'#!/bin/sh\n[ -z "$DISTRUN_PREFLIGHT" ] || exit 0\nexec {bench} join\n')
     worker.chmod(0o755)
     return Launcher("distrun", [str(Path(folder, "distrun"))])
