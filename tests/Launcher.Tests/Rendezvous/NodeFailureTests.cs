@@ -32,4 +32,17 @@ public sealed class NodeFailureTests
         Assert.Equal(["[rank0]: attempt 0 of 0", "[rank0]: attempt 1 of 0"], first.OutputLines);
         Assert.Contains("the group starts again (restart 1 of 1)", first.Error, StringComparison.Ordinal);
     }
+
+    // 58: who has waited long enough for the others has succeeded all the same.
+    [NodesFact]
+    public async Task Ranks_OfOneNodeSucceedLongBeforeTheOthers_BothSucceed()
+    {
+        using var world = new NodeWorld(2);
+        string[] arguments = [.. NodeLaunches.C10d(world, 2, "sh", "-c", "test $RANK = 0 || sleep 3")
+            .Select(argument => argument.StartsWith("last_call_timeout=", StringComparison.Ordinal) ? argument + ",exit_barrier_timeout=0.2" : argument)];
+        var (first, second) = await NodeLaunches.Run(world, "a", "b", arguments);
+
+        Assert.Equal((0, 0), (first.ExitCode, second.ExitCode));
+        Assert.Contains("the ranks of this node have succeeded; other nodes still run, and are not waited for any longer.", first.Error, StringComparison.Ordinal);
+    }
 }
