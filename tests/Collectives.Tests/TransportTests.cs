@@ -55,6 +55,29 @@ public sealed class TransportTests
     }
 
     [Theory]
+    [InlineData("gRPC")]
+    [InlineData("shared memory")]
+    public async Task Dispose_RightAfterASend_LosesNothingOfIt(string transport)
+    {
+        // What was sent may still be queued when the rank says that it leaves.
+        for (var length = 1; length <= 1 << 19; length *= 8)
+        {
+            await using var world = await TestWorld.StartAsync(transport, 2);
+            var sending = Task.Run(() =>
+            {
+                var sent = new byte[length];
+                sent.AsSpan().Fill(7);
+                world.Ranks[0].Send(sent, peer: 1);
+                world.Ranks[0].Dispose();
+            });
+            var received = new byte[length];
+            await Task.Run(() => world.Ranks[1].Receive(received, peer: 0)).DefaultTimeout();
+            Assert.Equal(-1, received.AsSpan().IndexOfAnyExcept((byte)7));
+            await sending.DefaultTimeout();
+        }
+    }
+
+    [Theory]
     [InlineData("gRPC", 2048)] // a view of the send buffer and a task, but no payload
     [InlineData("shared memory", 0)]
     public async Task AllReduce_InSteadyState_AllocatesLittleOnTheOwnerThread(string transport, int limit)

@@ -1,12 +1,11 @@
 using System.Diagnostics.CodeAnalysis;
 using Distributed.Protos;
-using Google.Protobuf;
 
 namespace Distributed.Collectives.Transports.Grpc;
 
 /// <summary>
 /// Connects two ranks by one gRPC stream. A pump reads the stream into the mailbox from the first moment to the last, so that what a peer
-/// sends never waits for what this rank is writing; the owner thread writes, and goes on while the write is under way.
+/// sends never waits for what this rank is writing; what the owner thread sends is put into a short queue, and that thread goes on while it is written.
 /// </summary>
 internal sealed class GrpcTransport : PeerTransport
 {
@@ -18,12 +17,10 @@ internal sealed class GrpcTransport : PeerTransport
     private readonly GroupFailure _failure;
     private readonly SegmentMailbox _inbox = new();
     private readonly SemaphoreSlim _writing = new(1, 1);
-    private readonly Protos.Segment _outgoing = new();
-    private readonly PeerFrame _outgoingFrame;
+    private readonly OutgoingQueue _queue = new();
     private readonly TaskCompletionSource _left = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly bool _carriesSegments;
     private readonly Task _pump;
-    private byte[] _buffer = [];
     private volatile bool _saidFarewell; // by either side: the end of the stream is no loss
     private bool _isOver;                 // guarded by _writing
     private volatile bool _isHolding;     // the pump waits for room in the mailbox and hears nothing
@@ -42,7 +39,6 @@ internal sealed class GrpcTransport : PeerTransport
         _carriesSegments = carriesSegments;
         _stream = stream;
         _failure = failure;
-        _outgoingFrame = new PeerFrame { Segment = _outgoing };
         IsProtected = isProtected;
         _pump = Task.Run(PumpAsync);
     }
@@ -91,23 +87,9 @@ internal sealed class GrpcTransport : PeerTransport
             throw _failure.Fail(FailureKind.PeerLost, PeerRank, $"lost rank {PeerRank}, which has left the group");
         }
 
-        WaitForWrite(operation);
-
-        // The payload is copied: the write goes on after this call, and the caller's memory may be anything, the stack for one.
-        if (_buffer.Length < payload.Length)
-        {
-            _buffer = new byte[Math.Max(payload.Length, MessageSegments.ByteCount)];
-        }
-
-        payload.CopyTo(_buffer);
-        _outgoing.Operation = header.Operation;
-        _outgoing.Tag = header.Tag;
-        _outgoing.Sequence = header.Sequence;
-        _outgoing.MessageByteCount = (ulong)header.MessageByteCount;
-        _outgoing.Detail = header.Detail.Bits;
-        _outgoing.Crc32C = IsProtected ? 0 : Crc32C.Of(payload);
-        _outgoing.Payload = UnsafeByteOperations.UnsafeWrap(_buffer.AsMemory(0, payload.Length));
-        _ = WriteAsync(_outgoingFrame);
+        WaitForRoom(operation);
+        _queue.Put(header, payload, IsProtected ? 0 : Crc32C.Of(payload));
+        StartDraining();
     }
 
     /// <inheritdoc/>
@@ -134,11 +116,11 @@ internal sealed class GrpcTransport : PeerTransport
             (abort.BlamesRank, abort.BlamedRank) = (true, (uint)blamed);
         }
 
-        return FarewellAsync(new PeerFrame { Abort = abort });
+        return FarewellAsync(new PeerFrame { Abort = abort }, isAfterSegments: false);
     }
 
     /// <inheritdoc/>
-    public override Task LeaveAsync() => FarewellAsync(new PeerFrame { Leave = new Leave() });
+    public override Task LeaveAsync() => FarewellAsync(new PeerFrame { Leave = new Leave() }, isAfterSegments: true);
 
     /// <inheritdoc/>
     public override void Dispose()
@@ -149,28 +131,32 @@ internal sealed class GrpcTransport : PeerTransport
         _left.TrySetResult();
     }
 
-    private async Task FarewellAsync(PeerFrame frame)
+    private async Task FarewellAsync(PeerFrame frame, bool isAfterSegments)
     {
         _saidFarewell = true;
         if (!_pump.IsCompleted)
         {
             await _writing.WaitAsync();
+            if (isAfterSegments)
+            {
+                await WriteQueuedAsync(); // the last may have been put in when the drain had just looked
+            }
+
             await WriteAsync(frame);
             await _pump;
         }
     }
 
-    // Takes the right to write, which the write before may still hold.
-    private void WaitForWrite(RunningOperation operation)
+    private void WaitForRoom(RunningOperation operation)
     {
-        if (_writing.Wait(0))
+        if (_queue.Room.Wait(0))
         {
             return;
         }
 
         try
         {
-            if (_writing.Wait(operation.Remaining, _failure.Aborted))
+            if (_queue.Room.Wait(operation.Remaining, _failure.Aborted))
             {
                 return;
             }
@@ -184,9 +170,51 @@ internal sealed class GrpcTransport : PeerTransport
         throw _failure.Fail(FailureKind.Timeout, PeerRank, $"rank {PeerRank} did not take what was sent to it in time");
     }
 
+    // Somebody else who writes begins to drain when he is done.
+    private void StartDraining()
+    {
+        if (_writing.Wait(0))
+        {
+            _ = DrainAsync();
+        }
+    }
+
+    // The caller holds the right to write; it is given back when the queue is empty.
+    private async Task DrainAsync()
+    {
+        await WriteQueuedAsync();
+        ReleaseWriting();
+    }
+
+    private async ValueTask WriteQueuedAsync()
+    {
+        while (_queue.First is { } frame)
+        {
+            await TryWriteAsync(frame);
+            _queue.RemoveFirst();
+        }
+    }
+
     // The caller holds the right to write; it is given back when the stream has taken the frame.
-    [SuppressMessage("Design", "CA1031", Justification = "Whatever ends a write, the peer is lost by it.")]
     private async Task WriteAsync(PeerFrame frame)
+    {
+        await TryWriteAsync(frame);
+        ReleaseWriting();
+    }
+
+    private void ReleaseWriting()
+    {
+        _writing.Release();
+        Interlocked.MemoryBarrier(); // gives back first, and then looks: who puts a segment in does so before he asks for the right to write
+        if (_queue.First is not null)
+        {
+            StartDraining();
+        }
+    }
+
+    // After one write has failed nothing more is written: the stream is over.
+    [SuppressMessage("Design", "CA1031", Justification = "Whatever ends a write, the peer is lost by it.")]
+    private async ValueTask TryWriteAsync(PeerFrame frame)
     {
         try
         {
@@ -194,15 +222,18 @@ internal sealed class GrpcTransport : PeerTransport
             {
                 await _stream.Writer.WriteAsync(frame);
             }
-
-            _writing.Release();
         }
         catch (Exception exception)
         {
-            _writing.Release();
-            await Task.WhenAny(_pump, Task.Delay(FarewellGrace));
-            ReportLoss(exception);
+            _isOver = true;
+            _ = ReportLossOfWriteAsync(exception);
         }
+    }
+
+    private async Task ReportLossOfWriteAsync(Exception exception)
+    {
+        await Task.WhenAny(_pump, Task.Delay(FarewellGrace));
+        ReportLoss(exception);
     }
 
     [SuppressMessage("Design", "CA1031", Justification = "Whatever ends the stream, the peer is lost by it.")]
@@ -247,7 +278,7 @@ internal sealed class GrpcTransport : PeerTransport
             // It had ended before.
         }
 
-        _writing.Release();
+        ReleaseWriting();
     }
 
     // Returns whether more may follow.
