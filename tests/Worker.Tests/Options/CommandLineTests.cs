@@ -86,7 +86,7 @@ public sealed class CommandLineTests
         var line = CommandLine.Parse(
         [
             "complete", "--temperature", "-0.5", "--top_p=1.5", "--max-seq-len", "0", "--max-batch-size", "many", "--max-gen-len", "-1",
-            "--seed", "1.5", "--format", "xml", "--echo=perhaps", "--stop-token-ids", "2,x", "--colour", "red",
+            "--seed", "1.5", "--format", "xml", "--echo=perhaps", "--stop-token-ids", "2,x", "--wire", "fp8", "--colour", "red",
         ]);
         RunOptions.Read("complete", line.Values, line.Problems);
 
@@ -102,6 +102,7 @@ public sealed class CommandLineTests
             problem => Assert.Equal("--seed 1.5 is not a whole number of at most 64 bits.", problem),
             problem => Assert.Equal("--stop-token-ids 2,x: 'x' is not a token id; write whole numbers such as 1,15043.", problem),
             problem => Assert.StartsWith("--tokenizer-path is missing; name", problem, StringComparison.Ordinal),
+            problem => Assert.Equal("--wire fp8 is none of exact, bf16, int8.", problem),
             problem => Assert.StartsWith("temperature is -0.5; it must be 0", problem, StringComparison.Ordinal),
             problem => Assert.StartsWith("top_p is 1.5; it must be from 0", problem, StringComparison.Ordinal));
     }
