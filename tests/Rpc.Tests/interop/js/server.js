@@ -24,7 +24,7 @@ const failure = (request, metadata) => ({ code: request.response_status.code, de
 const zeros = (size) => ({ payload: { body: Buffer.alloc(size) } });
 
 async function respond(call, request) {
-  for (const { size, interval_us } of request.response_parameters) {
+  for (const { size, interval_us } of request.response_parameters || []) {
     if (interval_us > 0) {
       await new Promise((resolve) => setTimeout(resolve, interval_us / 1000));
     }
