@@ -32,11 +32,13 @@ public sealed class ForwardedSignalTests : IDisposable
     [LinuxFact]
     public async Task Launcher_GetsCtrlZAndIsWoken_RanksStopAndGoOn()
     {
-        var launch = await Start("echo ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.05; done; echo done");
+        var goal = _distrun.Files["goal"];
+        var launch = await Start($"echo ready; while [ ! -e {goal} ]; do sleep 0.05; done; echo done");
         Assert.Equal(0, Posix.Kill(launch.Id, 20));
         var ranks = Children(launch.Id, "sh");
         Assert.Equal(2, ranks.Length);
         await WaitFor(() => ranks.All(rank => StateOf(rank) == 'T'));
+        await File.WriteAllTextAsync(goal, "");
         Assert.Equal(0, Posix.Kill(launch.Id, 18));
         var result = await Distrun.End(launch);
         Assert.Equal(0, result.ExitCode);
