@@ -32,14 +32,15 @@ public sealed class ForwardedSignalTests : IDisposable
     [LinuxFact]
     public async Task Launcher_GetsCtrlZAndIsWoken_RanksStopAndGoOn()
     {
+        // A shell that waits by itself: one that is just starting another program is not stopped before that program runs.
         var goal = _distrun.Files["goal"];
-        var launch = await Start($"echo ready; while [ ! -e {goal} ]; do sleep 0.05; done; echo done");
+        var launch = await Start($"mkfifo {goal}$RANK; echo ready; read line < {goal}$RANK; echo done");
         Assert.Equal(0, Posix.Kill(launch.Id, 20));
         var ranks = Children(launch.Id, "sh");
         Assert.Equal(2, ranks.Length);
         await WaitFor(() => ranks.All(rank => StateOf(rank) == 'T'));
-        await File.WriteAllTextAsync(goal, "");
         Assert.Equal(0, Posix.Kill(launch.Id, 18));
+        await Task.WhenAll(Enumerable.Range(0, 2).Select(rank => Task.Run(() => File.AppendAllText($"{goal}{rank}", "go\n")))).DefaultTimeout();
         var result = await Distrun.End(launch);
         Assert.Equal(0, result.ExitCode);
         Assert.Equal(["[rank0]: done", "[rank1]: done"], result.OutputLines.Order());
