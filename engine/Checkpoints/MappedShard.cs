@@ -94,7 +94,9 @@ public sealed class MappedShard : IDisposable
         {
             cancellationToken.ThrowIfCancellationRequested();
             var count = (int)Math.Min(ChunkByteCount, storage.ByteCount - done);
-            crc = Crc32.Append(crc, new ReadOnlySpan<byte>((byte*)_file.Start + storage.Offset + done, count));
+            var chunk = (byte*)_file.Start + storage.Offset + done;
+            crc = Crc32.Append(crc, new ReadOnlySpan<byte>(chunk, count));
+            MemoryAdvice.DropPages(chunk, count); // a check of the whole file is no reason to count all of it for this process
             report(count);
         }
 

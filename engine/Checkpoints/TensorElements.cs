@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace Distributed.Engine.Checkpoints;
 
-/// <summary>Single weights, where speed does not matter: embedding rows and the weights of the norms.</summary>
+/// <summary>Weights as float32, outside of the kernels: embedding rows, the weights of the norms, and what is quantised while loading.</summary>
 internal static unsafe class TensorElements
 {
     /// <summary>Widens the elements at <paramref name="source"/>, of any alignment, to float32; exact for every value.</summary>

@@ -1,10 +1,9 @@
-using System.Runtime.Intrinsics.Arm;
 using Distributed.Engine.Kernels;
 
 namespace Distributed.Engine.Diagnosis;
 
 /// <summary>What this machine can do, measured.</summary>
-/// <param name="KernelPath">The vector instructions that compute: AVX-512, AVX2, NEON, 128-bit or scalar.</param>
+/// <param name="KernelPath">The vector instructions that compute, as <see cref="KernelSet"/> names them.</param>
 /// <param name="ThreadCount">Threads of the measurements.</param>
 /// <param name="ReadBytesPerSecond">Bytes a second that all threads together read from memory.</param>
 /// <param name="MultiplyAddsPerSecond">Float32 operations a second out of registers; a multiply-add is two.</param>
@@ -27,12 +26,10 @@ public sealed record MachineProfile(
         using var block = new NativeBuffer(byteCount / sizeof(float));
         new Span<float>(block.Data, (int)(byteCount / sizeof(float))).Fill(1); // pages that nobody wrote to are all the same one
         return new MachineProfile(
-            Name(KernelSet.Best.Name),
+            KernelSet.Best.Name,
             threadCount,
             Enumerable.Range(0, RoundCount).Max(_ => ReadBandwidthProbe.Measure(pool, (byte*)block.Data, byteCount)) * 1e9,
             Enumerable.Range(0, RoundCount).Max(_ => MultiplyAddProbe.Measure(pool)) * 1e9,
             AvailableMemory);
     }
-
-    private static string Name(string kernels) => kernels == "128-bit" && AdvSimd.IsSupported ? "NEON" : kernels;
 }

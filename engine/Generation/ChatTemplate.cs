@@ -15,7 +15,7 @@ public sealed class ChatTemplate
     private const string ConfigName = "tokenizer_config.json";
     private const string TemplateName = "chat_template.jinja";
 
-    // SHA-256 of the texts that publishers ship. Those of Qwen put a system message of their own in front where a dialog has none; here none is added.
+    // SHA-256 of the texts as public repositories carry them (that of Mistral v0.1 is derived from its description). Those of Qwen put a system message of their own in front where a dialog has none; here none is added.
     private static readonly Dictionary<string, Family> Known = new(StringComparer.Ordinal)
     {
         ["153280e3ff55d19da1398bdb3914ee2a51b80429bfaedde11d7d216c39db80f3"] = Family.ChatML, // OpenHermes, SmolLM

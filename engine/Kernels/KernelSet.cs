@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics.Arm;
+
 namespace Distributed.Engine.Kernels;
 
 /// <summary>
@@ -61,7 +63,7 @@ internal abstract unsafe class KernelSet
         Add<Lanes512, Avx2Dot>("AVX-512");
         Add<Lanes256, Avx2Dot>("AVX2");
         Add<Lanes128, ArmDot>("NEON");
-        Add<Lanes128, ScalarDot>("128-bit");
+        Add<Lanes128, ScalarDot>(AdvSimd.IsSupported ? "NEON without dot products" : "128-bit");
         Add<ScalarLanes, ScalarDot>("scalar");
         return [.. sets];
 

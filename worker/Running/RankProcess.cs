@@ -76,13 +76,15 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             Console.Error.WriteLine($"transport: {group.TransportDescription}; torch would need NCCL here");
         }
 
-        using var model = LlamaModel.Load(preparation.Checkpoint, group, new LlamaModelOptions
+        var options = new LlamaModelOptions
         {
             MaxSequenceLength = preparation.Limits.MaxSequenceLength,
             MaxBatchSize = preparation.Limits.MaxBatchSize,
             ThreadCount = threadCount,
             WeightFormat = command.Options.WeightFormat,
-        }, group.Rank == 0 && command.Options.WeightFormat != WeightFormat.Stored ? new Quantising() : null);
+        };
+        var progress = group.Rank == 0 && options.WeightFormat != WeightFormat.Stored ? new Quantising() : null;
+        using var model = LlamaModel.Load(preparation.Checkpoint, group, options, progress);
         group.Barrier(new CollectiveOptions(LoadedTag, LoadLimit));
         if (group.Rank == 0)
         {
