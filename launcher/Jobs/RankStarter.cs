@@ -61,9 +61,10 @@ internal sealed class RankStarter
         var envelope = _takesEnvelope
             ? plan.Identity!.Result.ToEnvelope(plan.RestartCount, rank, userInputIsTerminal: takesInput && StandardInput.IsTerminal)
             : null;
-        var worker = new Worker(
-            rank, localRank, _commands.Of(environment), _guardian, _console, tail => plan.Output.RoutesOf(localRank, tail), envelope, watch);
-        worker.ConnectInput(takesInput ? _userInput : null);
-        return worker;
+        return new Worker(
+            rank, localRank, _commands.Of(environment), _guardian, _console, tail => plan.Output.RoutesOf(localRank, tail), envelope, watch)
+        {
+            Input = takesInput ? _userInput : null,
+        };
     }
 }

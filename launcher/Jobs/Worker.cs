@@ -10,11 +10,14 @@ internal sealed class Worker : IDisposable
     /// <summary>Output that nobody has written for so long, by a rank that is dead, is held open by somebody outside the job.</summary>
     private static readonly TimeSpan OutputSilence = TimeSpan.FromMilliseconds(500);
 
-    private readonly WorkerLink? _link;
-    private readonly OutputForwarder _out;
-    private readonly OutputForwarder _error;
+    private readonly ConsoleOutput _console;
+    private readonly Func<TailBuffer, (StreamRoute Out, StreamRoute Error)> _routes;
+    private readonly JobEnvelope? _envelope;
+    private WorkerLink? _link;
+    private OutputForwarder? _out;
+    private OutputForwarder? _error;
 
-    /// <summary>Starts it.</summary>
+    /// <summary>Starts it; <see cref="Attach"/> does the rest.</summary>
     /// <param name="rank">Its global rank; 0 for the preflight.</param>
     /// <param name="localRank">Its index on this node.</param>
     /// <param name="command">The program.</param>
@@ -38,12 +41,11 @@ internal sealed class Worker : IDisposable
     {
         Rank = rank;
         LocalRank = localRank;
+        _console = console;
+        _routes = routes;
+        _envelope = envelope;
         Process = ChildProcess.Start(command, guardian);
         watch(this);
-        _link = envelope is null ? null : new WorkerLink(Process.Input!, envelope);
-        var (output, error) = routes(Tail);
-        _out = OutputForwarder.Start(Process.Output, console, output);
-        _error = OutputForwarder.Start(Process.Error, console, error);
     }
 
     public int Rank { get; }
@@ -53,33 +55,46 @@ internal sealed class Worker : IDisposable
     public ChildProcess Process { get; }
 
     /// <summary>Whether anything has come from its stdout.</summary>
-    public bool HasWritten => _out.HasCarried;
+    public bool HasWritten => _out is { HasCarried: true };
 
     /// <summary>The last lines of its stderr.</summary>
     public TailBuffer Tail { get; } = new();
 
-    /// <summary>Gives it the user's input to read, or an empty one, where it takes its input from the launcher at all.</summary>
-    /// <param name="input">The user's; <see langword="null"/> for an empty one.</param>
-    public void ConnectInput(UserInput? input)
+    /// <summary>The user's input, where it reads that; else it finds an empty one, where it takes its input from the launcher at all.</summary>
+    public UserInput? Input { get; init; }
+
+    /// <summary>
+    /// Tells it what it is told in private, and carries its streams from now on. Apart from its start, so that no rank's start waits for
+    /// what the launcher does for the ones before it: its own start-up is what takes time.
+    /// </summary>
+    public void Attach()
     {
-        if (input is null)
+        var (output, error) = _routes(Tail);
+        if (_envelope is not null)
         {
-            _link?.EndUserInput();
+            _link = new WorkerLink(Process.Input!, _envelope);
+            if (Input is null)
+            {
+                _link.EndUserInput();
+            }
+            else
+            {
+                Input.Connect(_link);
+            }
         }
-        else if (_link is not null)
-        {
-            input.Connect(_link);
-        }
+
+        _out = OutputForwarder.Start(Process.Output, _console, output);
+        _error = OutputForwarder.Start(Process.Error, _console, error);
     }
 
     /// <summary>Waits a moment for what a rank that has ended wrote to stderr last, so that <see cref="Tail"/> has it.</summary>
-    public void WaitForLastWords(TimeSpan limit) => _error.TryWaitForEnd(limit);
+    public void WaitForLastWords(TimeSpan limit) => _error?.TryWaitForEnd(limit);
 
     /// <summary>Waits until all that it has written is on the console.</summary>
     public void WaitForOutput()
     {
-        _out.WaitForEnd(OutputSilence);
-        _error.WaitForEnd(OutputSilence);
+        _out?.WaitForEnd(OutputSilence);
+        _error?.WaitForEnd(OutputSilence);
     }
 
     public void Dispose() => _link?.Dispose();

@@ -47,6 +47,11 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
         {
             StartFailure = exception;
         }
+
+        foreach (var worker in _workers)
+        {
+            worker.Attach();
+        }
     }
 
     /// <summary>Returns when all have ended, or cannot be ended.</summary>

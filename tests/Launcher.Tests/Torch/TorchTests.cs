@@ -13,16 +13,20 @@ public sealed class TorchTests : IDisposable
 
     public TorchTests()
     {
-        _distrun.Environment["PYTHON_EXEC"] = TorchFactAttribute.Python;
+        _distrun.Environment["PYTHON_EXEC"] = DebianTorch.Python;
         _distrun.Environment["OMP_NUM_THREADS"] = "1";
     }
 
     public void Dispose() => _distrun.Dispose();
 
-    /// <summary>Rank 0 hosts torch's store at MASTER_ADDR:MASTER_PORT (TORCHELASTIC_USE_AGENT_STORE is False).</summary>
-    [TorchFact]
-    public async Task AllReduceAndDataParallelStep_OnTwoRanks_Succeed()
+    /// <summary>Rank 0 hosts torch's store at MASTER_ADDR:MASTER_PORT (TORCHELASTIC_USE_AGENT_STORE is False), whichever way the program asks for it.</summary>
+    [TorchTheory]
+    [InlineData("env")]
+    [InlineData("tcp")]
+    [InlineData("store")]
+    public async Task AllReduceAndDataParallelStep_OnTwoRanks_Succeed(string method)
     {
+        _distrun.Environment["JOB_INIT"] = method;
         var result = await Distrun.End(_distrun.Start("--nproc-per-node", "2", Program, _distrun.Files.Path), Limit);
         Assert.True(result.ExitCode == 0, result.Error);
         var results = Results("*.attempt0");
@@ -53,6 +57,19 @@ public sealed class TorchTests : IDisposable
 [AttributeUsage(AttributeTargets.Method)]
 internal sealed class TorchFactAttribute : FactAttribute
 {
+    public TorchFactAttribute() => Skip = DebianTorch.SkipReason;
+}
+
+/// <summary>A theory that needs Debian's python3-torch.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+internal sealed class TorchTheoryAttribute : TheoryAttribute
+{
+    public TorchTheoryAttribute() => Skip = DebianTorch.SkipReason;
+}
+
+/// <summary>Debian's python3-torch.</summary>
+internal static class DebianTorch
+{
     public const string Python = "/usr/bin/python3";
 
     private static readonly Lazy<bool> IsPresent = new(static () =>
@@ -67,5 +84,6 @@ internal sealed class TorchFactAttribute : FactAttribute
         return probe.WaitForExit(TimeSpan.FromSeconds(20)) && probe.ExitCode == 0;
     });
 
-    public TorchFactAttribute() => Skip = IsPresent.Value ? null : $"{Python} has no torch (Debian: python3-torch).";
+    /// <summary>Why tests with torch cannot run; <see langword="null"/> where they can.</summary>
+    public static string? SkipReason => IsPresent.Value ? null : $"{Python} has no torch (Debian: python3-torch).";
 }

@@ -2,6 +2,8 @@
 
 job.py OUT [FATAL_RANK]: an all-reduce, and one DistributedDataParallel step. With FATAL_RANK that rank is killed by SIGKILL between
 the two, in the first attempt.
+
+The ranks meet as JOB_INIT says: env (env://, the default), tcp (tcp://MASTER_ADDR:MASTER_PORT), or store (a TCPStore of the program's own).
 """
 
 import os
@@ -12,7 +14,16 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-dist.init_process_group("gloo")  # env://
+method = os.environ.get("JOB_INIT", "env")
+address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+ranks = {"rank": int(os.environ["RANK"]), "world_size": int(os.environ["WORLD_SIZE"])}
+if method == "tcp":
+    dist.init_process_group("gloo", init_method=f"tcp://{address}:{port}", **ranks)
+elif method == "store":
+    store = dist.TCPStore(address, port, ranks["world_size"], is_master=ranks["rank"] == 0)
+    dist.init_process_group("gloo", store=store, **ranks)
+else:
+    dist.init_process_group("gloo")  # env://, where torch asks TORCHELASTIC_USE_AGENT_STORE who hosts the store
 rank, world = dist.get_rank(), dist.get_world_size()
 
 values = torch.arange(4.0) + rank
