@@ -5,7 +5,9 @@ internal abstract class DeathWatcher : IDisposable
 {
     /// <summary>The watcher that this system offers.</summary>
     public static DeathWatcher Create()
-        => OperatingSystem.IsLinux() && PidfdDeathWatcher.TryCreate() is { } watcher ? watcher : new ThreadDeathWatcher();
+        => OperatingSystem.IsLinux() && PidfdDeathWatcher.TryCreate() is { } watcher ? watcher
+            : OperatingSystem.IsMacOS() ? new KqueueDeathWatcher()
+            : new ThreadDeathWatcher();
 
     /// <summary>
     /// Calls <paramref name="ended"/> once, on a thread of the watcher's, when the process has ended and been collected, with the time at

@@ -1,7 +1,7 @@
 namespace Distributed.Launcher.Processes;
 
 /// <summary>
-/// A thread waits for each child: for systems without pidfd. Deaths closer together than a thread switch may change places.
+/// A thread waits for each child: for Windows, and Linux without pidfds. Deaths closer together than a thread switch may change places.
 /// </summary>
 internal sealed class ThreadDeathWatcher : DeathWatcher
 {
