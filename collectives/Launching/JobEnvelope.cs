@@ -18,6 +18,12 @@ public sealed record JobEnvelope(string JobId, JobSecret Secret, int Epoch, int 
     /// <summary>Whether the launcher's own stdin, which reaches rank 0, is a terminal with somebody at it.</summary>
     public bool UserInputIsTerminal { get; init; }
 
+    /// <summary>In the envelope of a later attempt, for a rank that outlives the one before (<see cref="LauncherLink.WaitForNextAttemptAsync"/>): where its store listens.</summary>
+    public string? StoreAddress { get; init; }
+
+    /// <summary>Likewise: where the rank writes why it failed.</summary>
+    public string? ErrorFile { get; init; }
+
     // Read and written by hand: a serializer takes some 20 ms of compiling in every process of a job that starts.
     private const string JobIdKey = "job_id";
     private const string SecretKey = "secret";
@@ -25,6 +31,8 @@ public sealed record JobEnvelope(string JobId, JobSecret Secret, int Epoch, int 
     private const string RankKey = "rank";
     private const string LauncherProcessIdKey = "launcher_process_id";
     private const string UserInputIsTerminalKey = "user_input_is_terminal";
+    private const string StoreAddressKey = "store_address";
+    private const string ErrorFileKey = "error_file";
 
     /// <summary>A line longer than this is not an envelope.</summary>
     public const int MaxByteCount = 4096;
@@ -42,6 +50,16 @@ public sealed record JobEnvelope(string JobId, JobSecret Secret, int Epoch, int 
             json.WriteNumber(RankKey, Rank);
             json.WriteNumber(LauncherProcessIdKey, LauncherProcessId);
             json.WriteBoolean(UserInputIsTerminalKey, UserInputIsTerminal);
+            if (StoreAddress is not null)
+            {
+                json.WriteString(StoreAddressKey, StoreAddress);
+            }
+
+            if (ErrorFile is not null)
+            {
+                json.WriteString(ErrorFileKey, ErrorFile);
+            }
+
             json.WriteEndObject();
         }
 
@@ -69,6 +87,8 @@ public sealed record JobEnvelope(string JobId, JobSecret Secret, int Epoch, int 
                     wire.GetProperty(LauncherProcessIdKey).GetInt32())
                 {
                     UserInputIsTerminal = wire.GetProperty(UserInputIsTerminalKey).GetBoolean(),
+                    StoreAddress = wire.TryGetProperty(StoreAddressKey, out var address) ? address.GetString() : null,
+                    ErrorFile = wire.TryGetProperty(ErrorFileKey, out var file) ? file.GetString() : null,
                 };
             }
         }
@@ -77,7 +97,7 @@ public sealed record JobEnvelope(string JobId, JobSecret Secret, int Epoch, int 
             // The sentence below says all that a user can act on.
         }
 
-        throw new RankEnvironmentException("The first line on stdin is not a job envelope although DISTRUN_ENVELOPE=1; start this program with distrun.");
+        throw new RankEnvironmentException("The line on stdin is not a job envelope although DISTRUN_ENVELOPE=1; start this program with distrun.");
     }
 }
 

@@ -21,8 +21,11 @@ public sealed class LauncherLink
     // Registrations end when they are collected; these are for the life of the process.
     private static PosixSignalRegistration[]? _terminations;
 
-    private LauncherLink(JobEnvelope? envelope, Stream userInput, bool userInputIsTerminal)
+    private readonly Lifeline? _lifeline;
+
+    private LauncherLink(JobEnvelope? envelope, Stream userInput, bool userInputIsTerminal, Lifeline? lifeline = null)
     {
+        _lifeline = lifeline;
         Envelope = envelope;
         UserInput = userInput;
         UserInputIsTerminal = userInputIsTerminal;
@@ -61,7 +64,24 @@ public sealed class LauncherLink
         }
 
         DieWithLauncher(envelope.LauncherProcessId);
-        return new LauncherLink(envelope, lifeline.UserInput, envelope.UserInputIsTerminal);
+        return new LauncherLink(envelope, lifeline.UserInput, envelope.UserInputIsTerminal, lifeline);
+    }
+
+    /// <summary>
+    /// For a rank that outlives the attempt (<see cref="PeerRendezvousOptions.OutlivesAttempt"/>) and has lost its group: what the launcher
+    /// says of the next one. Where there is to be none, the launcher ends this process instead.
+    /// </summary>
+    /// <param name="environment">What the rank knows of the attempt before.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>What <see cref="PeerRendezvous.JoinAsync"/> takes to join the next group.</returns>
+    /// <exception cref="InvalidOperationException">There is no launcher.</exception>
+    public async Task<(RankEnvironment Environment, JobEnvelope Envelope)> WaitForNextAttemptAsync(
+        RankEnvironment environment, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(environment);
+        var lifeline = _lifeline ?? throw new InvalidOperationException("A process without a launcher has no next attempt.");
+        var envelope = await lifeline.NextEnvelopeAsync(cancellationToken);
+        return (environment with { RestartCount = envelope.Epoch, StoreAddress = envelope.StoreAddress, ErrorFile = envelope.ErrorFile }, envelope);
     }
 
     private static void EndPromptlyOnSignals() => _terminations ??=

@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.Buffers.Binary;
+using System.Threading.Channels;
 
 namespace Distributed.Collectives.Launching;
 
@@ -13,6 +15,7 @@ internal sealed class Lifeline
 {
     internal const int FrameHeaderByteCount = 4;
     internal const int MaxFrameByteCount = 64 * 1024;
+    internal const uint EnvelopeMark = 0x8000_0000;
 
     private const string StartWithDistrun = "although DISTRUN_ENVELOPE=1; start this program with distrun.";
     private const int ThreadStackByteCount = 256 * 1024;
@@ -22,9 +25,11 @@ internal sealed class Lifeline
     private readonly Func<bool> _isHungUp;
     private readonly Action _launcherLost;
     private readonly TaskCompletionSource<JobEnvelope> _envelope = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Channel<JobEnvelope> _later = Channel.CreateUnbounded<JobEnvelope>(); // one an attempt
     private readonly byte[] _frameHeader = new byte[FrameHeaderByteCount];
     private int _frameHeaderCount;
     private int _frameRemaining;
+    private ArrayBufferWriter<byte>? _laterEnvelope; // the one that is being read
 
     /// <param name="pipe">The read end; owned from now on.</param>
     /// <param name="isHungUp">Whether the write end is closed, whatever is left to read.</param>
@@ -51,6 +56,9 @@ internal sealed class Lifeline
 
         return _envelope.Task.GetAwaiter().GetResult();
     }
+
+    /// <summary>The envelope of the next attempt, when it comes.</summary>
+    public async Task<JobEnvelope> NextEnvelopeAsync(CancellationToken cancellationToken) => await _later.Reader.ReadAsync(cancellationToken);
 
     private void Read()
     {
@@ -115,9 +123,17 @@ internal sealed class Lifeline
             if (_frameRemaining > 0)
             {
                 var part = bytes[..Math.Min(_frameRemaining, bytes.Length)];
-                Deliver(part);
                 _frameRemaining -= part.Length;
                 bytes = bytes[part.Length..];
+                if (_laterEnvelope is null)
+                {
+                    Deliver(part);
+                }
+                else
+                {
+                    CompleteEnvelope(part);
+                }
+
                 continue;
             }
 
@@ -133,8 +149,25 @@ internal sealed class Lifeline
         }
     }
 
+    private void CompleteEnvelope(ReadOnlySpan<byte> part)
+    {
+        var envelope = _laterEnvelope!; // its frame has begun
+        envelope.Write(part);
+        if (_frameRemaining == 0)
+        {
+            _later.Writer.TryWrite(JobEnvelope.Parse(envelope.WrittenSpan));
+            _laterEnvelope = null;
+        }
+    }
+
     private void BeginFrame(uint length)
     {
+        if ((length & EnvelopeMark) != 0 && (length & ~EnvelopeMark) is > 0 and <= JobEnvelope.MaxByteCount)
+        {
+            length &= ~EnvelopeMark;
+            _laterEnvelope = new ArrayBufferWriter<byte>((int)length);
+        }
+
         if (length > MaxFrameByteCount)
         {
             throw new RankEnvironmentException(

@@ -7,7 +7,8 @@ namespace Distributed.Collectives.Launching;
 /// worker's stdin. As long as this end is open the worker lives.
 /// </summary>
 /// <remarks>
-/// After the envelope the pipe carries frames: <c>[u32 little-endian length][bytes]</c>, length 0 for the end of the input.
+/// After the envelope the pipe carries frames: <c>[u32 little-endian length][bytes]</c>, length 0 for the end of the input. With the highest bit of
+/// the length set the bytes are the envelope of another attempt.
 /// </remarks>
 public sealed class WorkerLink : IDisposable
 {
@@ -15,6 +16,7 @@ public sealed class WorkerLink : IDisposable
     public const int MaxInputByteCount = Lifeline.MaxFrameByteCount;
 
     private readonly Stream _pipe;
+    private readonly Lock _gate = new(); // over the pipe: one frame after the other
     private byte[]? _frame;
 
     /// <summary>Writes the envelope, which an empty pipe takes whole.</summary>
@@ -44,6 +46,32 @@ public sealed class WorkerLink : IDisposable
         return TryWrite(_frame.AsSpan(0, Lifeline.FrameHeaderByteCount + bytes.Length));
     }
 
+    /// <summary>Tells a worker that outlives an attempt of the next one.</summary>
+    /// <param name="envelope">Of the next attempt, with its addresses.</param>
+    /// <param name="limit">How long to wait for input of the user's that the worker does not take.</param>
+    /// <returns>Whether it was told.</returns>
+    public bool TrySendEnvelope(JobEnvelope envelope, TimeSpan limit)
+    {
+        ArgumentNullException.ThrowIfNull(envelope);
+        var line = envelope.ToLine();
+        var frame = new byte[Lifeline.FrameHeaderByteCount + line.Length];
+        BinaryPrimitives.WriteUInt32LittleEndian(frame, Lifeline.EnvelopeMark | (uint)line.Length);
+        line.CopyTo(frame, Lifeline.FrameHeaderByteCount);
+        if (!_gate.TryEnter(limit))
+        {
+            return false;
+        }
+
+        try
+        {
+            return TryWrite(frame);
+        }
+        finally
+        {
+            _gate.Exit();
+        }
+    }
+
     /// <summary>Lets go: a worker that still runs ends now.</summary>
     public void Dispose() => _pipe.Dispose();
 
@@ -51,7 +79,11 @@ public sealed class WorkerLink : IDisposable
     {
         try
         {
-            _pipe.Write(bytes);
+            lock (_gate)
+            {
+                _pipe.Write(bytes);
+            }
+
             return true;
         }
         catch (Exception exception) when (exception is IOException or ObjectDisposedException)

@@ -47,6 +47,11 @@ public static class PeerRendezvous
             // Blocking, as operations are: not on the pool, whose threads drive the connections.
             await Task.Factory.StartNew(
                 () => group.Barrier(new CollectiveOptions(Timeout: options.Timeout)), limit.Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            if (options.OutlivesAttempt)
+            {
+                await OutlivingRanks.AddAsync(store, self.Rank, limit.Token); // not before: a rank that is still joining has nothing to lose
+            }
+
             return group;
         }
         catch (Exception exception)

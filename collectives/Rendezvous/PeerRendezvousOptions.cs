@@ -39,6 +39,13 @@ public sealed record PeerRendezvousOptions
     /// </summary>
     public string? HostIdentity { get; init; }
 
+    /// <summary>
+    /// Whether this rank goes on when another one fails and the launcher may start the group again: it is left running, told of the next
+    /// attempt (<see cref="Launching.LauncherLink.WaitForNextAttemptAsync"/>), and joins it with the ranks that are started anew. For a rank that
+    /// holds what must not be lost, such as the connections of clients. Groups on one host only; elsewhere it is ended like the others.
+    /// </summary>
+    public bool OutlivesAttempt { get; init; }
+
     /// <summary>How long a connection and the handshake over it may take; for tests, which would wait for it.</summary>
     internal TimeSpan HandshakeLimit { get; init; } = PeerHandshake.DefaultLimit;
 

@@ -70,7 +70,8 @@ internal sealed class Attempt(AttemptPlan plan, RankStarter starter, WorkerGroup
             ErrorFile = failure is null ? null : plan.Logs.ErrorFileOf(failure.RootCause.LocalRank),
             Uptime = (supervisor.FirstFailureTime ?? startTime) - startTime,
             Orphans = orphans,
-            IsClean = supervisor.Alive.Count + orphans.Count == 0,
+            IsClean = supervisor.Alive.Count - supervisor.Spared.Count + orphans.Count == 0,
+            Outliving = [.. supervisor.Spared.Select(group.Keep)],
             Hang = hangs?.Current,
         };
     }

@@ -39,6 +39,9 @@ internal sealed record AttemptOutcome
     /// <summary>Whether nothing of it is left that may hold what the next attempt needs.</summary>
     public bool IsClean { get; init; }
 
+    /// <summary>The ranks that still run, to join the next attempt.</summary>
+    public IReadOnlyList<Worker> Outliving { get; init; } = [];
+
     /// <summary>Who waited for whom when it ended, if ranks did.</summary>
     public string? Hang { get; init; }
 }

@@ -17,4 +17,7 @@ internal sealed record AttemptPlan(int RestartCount, RankPlacement Placement, At
 
     /// <summary>Where the ranks' store listens, for programs that take an envelope and are not alone.</summary>
     public string? StoreAddress { get; init; }
+
+    /// <summary>By local rank, the ranks of the attempt before that are still running and join this one.</summary>
+    public IReadOnlyDictionary<int, Worker> Outliving { get; init; } = new Dictionary<int, Worker>();
 }

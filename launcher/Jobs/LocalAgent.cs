@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Distributed.Collectives;
 using Distributed.Collectives.Launching;
 using Distributed.Launcher.CommandLine;
 using Distributed.Launcher.Hangs;
@@ -138,6 +139,7 @@ internal sealed partial class LocalAgent : IDisposable
             var outcome = RunAttempt(restartCount);
             if (!MayRestart(outcome) || !Restart(outcome, restartCount + 1))
             {
+                EndOutliving();
                 var exitCode = Conclude(outcome);
                 var error = outcome.Failure is { } failure ? FailureReport.Describe(failure.RootCause) : outcome.LauncherFailure;
                 _events.JobEnded(groupRank: 0, restartCount, exitCode, error);
@@ -161,19 +163,32 @@ internal sealed partial class LocalAgent : IDisposable
             ? Path.Combine(_job.Path, string.Create(CultureInfo.InvariantCulture, $"s{restartCount}.sock")) : null;
         var placement = RankPlacement.OfOneNode(WorldSize, _options.MasterAddress, port.Number);
         var logs = _logs.Begin(restartCount, WorldSize);
-        using var output = new AttemptOutput(_options, _console, logs, placement, _host);
+        var output = new AttemptOutput(_options, _console, logs, placement, _host);
         var plan = new AttemptPlan(restartCount, placement, logs, output)
         {
             Identity = _identity,
             StoreAddress = storePath is null ? null : $"unix:{storePath}",
+            Outliving = _outliving.ToDictionary(worker => worker.LocalRank),
         };
-        using var attempt = new Attempt(plan, _starter, NewGroup(plan.Logs), _mailbox);
+        var group = NewGroup(plan.Logs);
+        using var attempt = new Attempt(plan, _starter, group, _mailbox);
         if (storePath is not null)
         {
-            attempt.StartStore(storePath);
+            var store = new InMemoryStore();
+            attempt.StartStore(storePath, store);
+            group.Outliving = OutlivingIn(store);
         }
 
-        return RunToItsEnd(attempt, plan, output);
+        try
+        {
+            var outcome = RunToItsEnd(attempt, plan, output);
+            _outliving = outcome.Outliving;
+            return outcome;
+        }
+        finally
+        {
+            End(output);
+        }
     }
 
     private AttemptOutcome RunToItsEnd(Attempt attempt, AttemptPlan plan, AttemptOutput output)
@@ -232,7 +247,7 @@ internal sealed partial class LocalAgent : IDisposable
         }
 
         var when = string.Create(CultureInfo.InvariantCulture, $"{delay.TotalSeconds:0.###} s ({_restarts.Used} of {_options.Restarts.MaxRestarts})");
-        Say($"rank {cause.Rank} failed first ({FailureReport.Describe(cause)}); restart {number} of the group in {when}.");
+        Say($"rank {cause.Rank} failed first ({FailureReport.Describe(cause)}); restart {number} of the group in {when}{TellOutliving()}.");
         _events.GroupRestarts(groupRank: 0, number, cause, delay);
         ListenToSignals();
         _port = Task.Run(ChoosePort);
@@ -323,7 +338,7 @@ internal sealed partial class LocalAgent : IDisposable
             _notes.Wait(NotesWait);
         }
 
-        foreach (var rank in supervisor.Alive)
+        foreach (var rank in supervisor.Alive.Except(supervisor.Spared))
         {
             Say($"rank {rank} (pid {group[rank].Process.Id}) does not end although it was killed; it is left behind.");
         }

@@ -42,7 +42,7 @@ internal sealed class RankStarter
             => (new StreamRoute { Console = ConsoleTarget.Out }, new StreamRoute { Console = ConsoleTarget.Error, Tail = tail });
     }
 
-    /// <summary>Starts one rank.</summary>
+    /// <summary>Starts one rank, or tells one that has outlived the attempt before of this one.</summary>
     /// <param name="plan">What the ranks of this attempt share.</param>
     /// <param name="localRank">Which one.</param>
     /// <param name="watch">See <see cref="Worker"/>.</param>
@@ -61,6 +61,12 @@ internal sealed class RankStarter
         var envelope = _takesEnvelope
             ? plan.Identity!.Result.ToEnvelope(plan.RestartCount, rank, userInputIsTerminal: takesInput && StandardInput.IsTerminal)
             : null;
+        if (plan.Outliving.TryGetValue(localRank, out var kept)
+            && kept.TryRenew(envelope! with { StoreAddress = environment.StoreAddress, ErrorFile = environment.ErrorFile })) // it takes envelopes, or would not be kept
+        {
+            return kept;
+        }
+
         return new Worker(
             rank, localRank, _commands.Of(environment), _guardian, _console, tail => plan.Output.RoutesOf(localRank, tail), envelope, watch)
         {

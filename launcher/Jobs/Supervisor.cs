@@ -15,12 +15,18 @@ internal sealed record SupervisorLimits(TimeSpan Grace, TimeSpan Settle, TimeSpa
 /// <param name="ranks">The global ranks of this node, all running.</param>
 /// <param name="limits">The limits of a teardown.</param>
 /// <param name="send">Sends a signal to a rank's process group, and says whether the rank was still running.</param>
-internal sealed class Supervisor(IReadOnlyCollection<int> ranks, SupervisorLimits limits, Func<int, int, bool> send)
+/// <param name="outliving">Asked at the first failure which of the living ranks are left running; <see langword="null"/> for none.</param>
+internal sealed class Supervisor(
+    IReadOnlyCollection<int> ranks,
+    SupervisorLimits limits,
+    Func<int, int, bool> send,
+    Func<IReadOnlyCollection<int>, IReadOnlySet<int>>? outliving = null)
 {
     private readonly List<RankExit> _exits = []; // in the order of the deaths
     private readonly SortedSet<int> _alive = [.. ranks];
     private readonly HashSet<(int Rank, int Signal)> _sent = [];
     private readonly HashSet<int> _collateral = [];
+    private readonly SortedSet<int> _spared = []; // ranks that outlive a failure of others
     private readonly HashSet<int> _held = []; // ranks of a job that is ending which have not been told yet
     private TimeSpan? _heldUntil;
     private TimeSpan? _killAt;
@@ -31,6 +37,9 @@ internal sealed class Supervisor(IReadOnlyCollection<int> ranks, SupervisorLimit
 
     /// <summary>The ranks that run, or do not end although they were killed.</summary>
     public IReadOnlyCollection<int> Alive => _alive;
+
+    /// <summary>The ranks that run and are left running although another one has failed.</summary>
+    public IReadOnlyCollection<int> Spared => _spared;
 
     /// <summary>The ranks that ended because the launcher told them to.</summary>
     public IReadOnlySet<int> Collateral => _collateral;
@@ -58,6 +67,7 @@ internal sealed class Supervisor(IReadOnlyCollection<int> ranks, SupervisorLimit
     {
         _exits.Add(exit);
         _alive.Remove(exit.Rank);
+        _spared.Remove(exit.Rank);
         _held.Remove(exit.Rank);
         if (IsObedience(exit))
         {
@@ -68,7 +78,7 @@ internal sealed class Supervisor(IReadOnlyCollection<int> ranks, SupervisorLimit
             OnFailure(exit, now);
         }
 
-        IsDone = _alive.Count == 0;
+        IsDone = _alive.Count == _spared.Count;
         if (IsDone)
         {
             _heldUntil = _killAt = _leaveAt = null;
@@ -83,13 +93,21 @@ internal sealed class Supervisor(IReadOnlyCollection<int> ranks, SupervisorLimit
             return;
         }
 
-        if (IsEnding)
+        if (IsEnding && _spared.Count == 0)
         {
             KillAll(now);
             return;
         }
 
-        StoppedBySignal = signal;
+        if (IsEnding)
+        {
+            _spared.Clear(); // no other attempt will follow
+        }
+        else
+        {
+            StoppedBySignal = signal;
+        }
+
         End(signal, held: [], now);
     }
 
@@ -134,6 +152,7 @@ internal sealed class Supervisor(IReadOnlyCollection<int> ranks, SupervisorLimit
         FirstFailureTime ??= now;
         if (!IsEnding)
         {
+            _spared.UnionWith(outliving?.Invoke(_alive) ?? new HashSet<int>());
             End(Signals.Terminate, SuspectsOf(exit), now);
         }
         else if (_heldUntil is not null && !exit.IsVictim)
@@ -145,15 +164,14 @@ internal sealed class Supervisor(IReadOnlyCollection<int> ranks, SupervisorLimit
     /// <summary>The living ranks that may be the cause of a victim's end.</summary>
     private int[] SuspectsOf(RankExit exit)
         => !exit.IsVictim ? []
-            : exit.Error?.VictimOfRank is { } blamed ? [.. _alive.Where(rank => rank == blamed)]
-            : [.. _alive];
+            : [.. _alive.Except(_spared).Where(rank => exit.Error?.VictimOfRank is not { } blamed || rank == blamed)];
 
     private void End(int signal, int[] held, TimeSpan now)
     {
         _killAt = now + limits.Grace;
         _held.UnionWith(held);
         _heldUntil = held.Length > 0 ? now + limits.Settle : null;
-        Tell(_alive.Except(_held), signal);
+        Tell(_alive.Except(_held).Except(_spared), signal);
     }
 
     private void Release()
@@ -165,7 +183,7 @@ internal sealed class Supervisor(IReadOnlyCollection<int> ranks, SupervisorLimit
 
     private void KillAll(TimeSpan now)
     {
-        Tell(_alive, Signals.Kill);
+        Tell(_alive.Except(_spared), Signals.Kill);
         _held.Clear();
         _heldUntil = _killAt = null;
         _leaveAt ??= now + limits.KillWait;

@@ -10,6 +10,9 @@ internal sealed class Worker : IDisposable
     /// <summary>Output that nobody has written for so long, by a rank that is dead, is held open by somebody outside the job.</summary>
     private static readonly TimeSpan OutputSilence = TimeSpan.FromMilliseconds(500);
 
+    // For input of the user's that the rank does not take.
+    private static readonly TimeSpan RenewLimit = TimeSpan.FromSeconds(1);
+
     private readonly ConsoleOutput _console;
     private readonly Func<TailBuffer, (StreamRoute Out, StreamRoute Error)> _routes;
     private readonly JobEnvelope? _envelope;
@@ -60,6 +63,12 @@ internal sealed class Worker : IDisposable
     /// <summary>The last lines of its stderr.</summary>
     public TailBuffer Tail { get; } = new();
 
+    /// <summary>Told of its end, on the agent's thread: whoever supervises it now.</summary>
+    public Action<ChildEnd, DateTimeOffset>? Ended { get; set; }
+
+    /// <summary>Whether its end is known.</summary>
+    public bool HasEnded { get; private set; }
+
     /// <summary>The user's input, where it reads that; else it finds an empty one, where it takes its input from the launcher at all.</summary>
     public UserInput? Input { get; init; }
 
@@ -69,6 +78,11 @@ internal sealed class Worker : IDisposable
     /// </summary>
     public void Attach()
     {
+        if (_out is not null)
+        {
+            return; // it has outlived an attempt
+        }
+
         var (output, error) = _routes(Tail);
         if (_envelope is not null)
         {
@@ -85,6 +99,26 @@ internal sealed class Worker : IDisposable
 
         _out = OutputForwarder.Start(Process.Output, _console, output);
         _error = OutputForwarder.Start(Process.Error, _console, error);
+    }
+
+    /// <summary>It has ended and been collected.</summary>
+    public void OnEnded(ChildEnd end, DateTimeOffset time)
+    {
+        HasEnded = true;
+        Ended?.Invoke(end, time);
+    }
+
+    /// <summary>Tells it of the attempt that it joins next; where it cannot be told, it is killed.</summary>
+    public bool TryRenew(JobEnvelope envelope)
+    {
+        if (!HasEnded && _link is not null && _link.TrySendEnvelope(envelope, RenewLimit))
+        {
+            return true;
+        }
+
+        Process.Signal(Signals.Kill);
+        Dispose();
+        return false;
     }
 
     /// <summary>Waits a moment for what a rank that has ended wrote to stderr last, so that <see cref="Tail"/> has it.</summary>

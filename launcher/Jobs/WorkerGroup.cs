@@ -16,6 +16,7 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
     private static readonly TimeSpan LongTeardown = TimeSpan.FromSeconds(2);
 
     private readonly List<Worker> _workers = []; // by local rank
+    private readonly HashSet<Worker> _kept = [];
     private Supervisor? _supervisor;
 
     public IReadOnlyList<Worker> Workers => _workers;
@@ -28,8 +29,11 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
     /// <summary>Called once when the first failure of a rank is settled, while the others are still being ended.</summary>
     public Action<FailureAnalysis>? Failed { get; set; }
 
+    /// <summary>Which of the ranks are left running when another one fails; <see langword="null"/> for none.</summary>
+    public Func<IReadOnlyCollection<int>, IReadOnlySet<int>>? Outliving { get; set; }
+
     /// <summary>The program of a global rank of this node.</summary>
-    public Worker this[int rank] => _workers[rank - _workers[0].Rank];
+    public Worker this[int rank] => _workers.First(worker => worker.Rank == rank);
 
     /// <summary>Starts the ranks from local rank 0 on, until all are or one cannot be.</summary>
     /// <param name="start">Starts one, given its local rank and what it has to call as soon as the process runs.</param>
@@ -40,7 +44,9 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
         {
             for (var localRank = 0; localRank < count; localRank++)
             {
-                _workers.Add(start(localRank, Watch));
+                var worker = start(localRank, Watch);
+                worker.Ended = (end, time) => OnExit(worker, end, time); // nothing is told before this thread looks into the mailbox
+                _workers.Add(worker);
             }
         }
         catch (StartException exception)
@@ -59,7 +65,7 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
     public Supervisor Supervise(Action<IReadOnlyCollection<int>> takesLong)
     {
         int[] ranks = [.. _workers.Select(worker => worker.Rank)];
-        var supervisor = new Supervisor(ranks, limits, (rank, signal) => this[rank].Process.Signal(signal));
+        var supervisor = new Supervisor(ranks, limits, (rank, signal) => this[rank].Process.Signal(signal), Outliving);
         _supervisor = supervisor;
         if (StartFailure is not null)
         {
@@ -77,7 +83,7 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
             if (Now >= tellAt && !supervisor.IsDone)
             {
                 tellAt = TimeSpan.MaxValue;
-                takesLong(supervisor.Alive);
+                takesLong([.. supervisor.Alive.Except(supervisor.Spared)]);
             }
         }
 
@@ -109,16 +115,24 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
     /// <summary>The ranks are to end for a reason that is none of them and no signal.</summary>
     public void Stop() => _supervisor?.OnStop(Now);
 
+    /// <summary>Lets a rank that runs go on when the group is disposed.</summary>
+    public Worker Keep(int rank)
+    {
+        var worker = this[rank];
+        _kept.Add(worker);
+        return worker;
+    }
+
     public void Dispose()
     {
-        foreach (var worker in _workers)
+        foreach (var worker in _workers.Except(_kept))
         {
             worker.Dispose();
         }
     }
 
     private void Watch(Worker worker)
-        => deaths.Watch(worker.Process, (end, time) => mailbox.Post(() => OnExit(worker, end, time)));
+        => deaths.Watch(worker.Process, (end, time) => mailbox.Post(() => worker.OnEnded(end, time)));
 
     private void OnExit(Worker worker, ChildEnd end, DateTimeOffset time)
     {

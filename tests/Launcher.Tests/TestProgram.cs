@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using Distributed.Collectives;
 using Distributed.Collectives.Launching;
 using Distributed.Protos;
@@ -25,10 +26,49 @@ public static class TestProgram
                 return Attach(echo: true, end: true);
             case ["attach-and-never-read"]:
                 return Attach(echo: false, end: false);
+            case ["outlive", var failingAttempts, var dies]:
+                return await OutliveAsync(int.Parse(failingAttempts, CultureInfo.InvariantCulture), dies == "dies");
             case ["progress", var what]:
                 return Progress(what);
             default:
                 return await TestRunner.RunAsync(args);
+        }
+    }
+
+    /// <summary>Rank 0 outlives the attempts in which rank 1 kills itself, or dies as soon as it has lost its group.</summary>
+    private static async Task<int> OutliveAsync(int failingAttempts, bool dies)
+    {
+        var environment = RankEnvironment.FromProcess();
+        var link = LauncherLink.Attach(environment);
+        var envelope = link.Envelope!;
+        var options = new PeerRendezvousOptions { OutlivesAttempt = environment.Rank == 0 };
+        while (true)
+        {
+            using var group = await PeerRendezvous.JoinAsync(environment, envelope, options);
+            Console.Error.WriteLine($"attempt {environment.RestartCount} pid {Environment.ProcessId}");
+            try
+            {
+                group.Barrier();
+                if (environment.Rank == 1 && environment.RestartCount < failingAttempts)
+                {
+                    _ = Posix.Kill(Environment.ProcessId, Posix.SigKill);
+                }
+
+                group.Barrier();
+                var sum = new float[] { environment.Rank };
+                group.AllReduce(sum);
+                Console.Error.WriteLine($"sum {sum[0]}");
+                return ExitCodes.Success;
+            }
+            catch (CollectiveException) when (environment.Rank == 0)
+            {
+                if (dies)
+                {
+                    _ = Posix.Kill(Environment.ProcessId, Posix.SigKill);
+                }
+            }
+
+            (environment, envelope) = await link.WaitForNextAttemptAsync(environment);
         }
     }
 

@@ -42,6 +42,55 @@ public sealed class SupervisorTests
     }
 
     [Fact]
+    public void Failure_OfAnotherRank_SparesThoseThatOutliveIt()
+    {
+        var supervisor = Supervise(3, outliving: [0]);
+        supervisor.OnExit(Exit(1, 7), Seconds(10));
+        Assert.Equal([(2, Signals.Terminate)], _sent);
+        supervisor.OnTime(Seconds(40));
+        Assert.Equal([(2, Signals.Terminate), (2, Signals.Kill)], _sent);
+        supervisor.OnExit(Killed(2, Signals.Kill), Seconds(40.1));
+        Assert.True(supervisor.IsDone);
+        Assert.Equal([0], supervisor.Spared);
+        Assert.Null(supervisor.NextTime);
+    }
+
+    [Fact]
+    public void Failure_OfOneThatWouldOutliveOthers_EndsAll()
+    {
+        var supervisor = Supervise(2, outliving: [0]);
+        supervisor.OnExit(Exit(0, 7), Seconds(10));
+        Assert.Equal([(1, Signals.Terminate)], _sent);
+        Assert.Empty(supervisor.Spared);
+    }
+
+    [Fact]
+    public void Signal_WhileOthersAreEnded_EndsTheSparedToo()
+    {
+        var supervisor = Supervise(3, outliving: [0]);
+        supervisor.OnExit(Exit(1, 7), Seconds(10));
+        supervisor.OnSignal(Signals.Interrupt, Seconds(11));
+        Assert.Equal((0, Signals.Interrupt), _sent[1]);
+        Assert.Empty(supervisor.Spared);
+        supervisor.OnExit(Exit(0, 0), Seconds(12));
+        Assert.False(supervisor.IsDone);
+        supervisor.OnExit(Killed(2, Signals.Interrupt), Seconds(12));
+        Assert.True(supervisor.IsDone);
+        Assert.Null(supervisor.StoppedBySignal); // the failure came first
+    }
+
+    [Fact]
+    public void Spared_DiesWhileOthersAreEnded_IsNoneAnyMore()
+    {
+        var supervisor = Supervise(3, outliving: [0]);
+        supervisor.OnExit(Exit(1, 7), Seconds(10));
+        supervisor.OnExit(Exit(0, 3), Seconds(11));
+        supervisor.OnExit(Killed(2, Signals.Terminate), Seconds(12));
+        Assert.True(supervisor.IsDone);
+        Assert.Empty(supervisor.Spared);
+    }
+
+    [Fact]
     public void Unkillable_IsLeftBehindAfterABoundedWait()
     {
         var supervisor = Supervise(2);
@@ -192,7 +241,7 @@ public sealed class SupervisorTests
         Error = new ErrorRecord($"PeerLostException: rank {of} is gone", null, null, of),
     };
 
-    private Supervisor Supervise(int rankCount, SupervisorLimits? limits = null) => new([.. Enumerable.Range(0, rankCount)], limits ?? Limits, (rank, signal) =>
+    private Supervisor Supervise(int rankCount, SupervisorLimits? limits = null, int[]? outliving = null) => new([.. Enumerable.Range(0, rankCount)], limits ?? Limits, (rank, signal) =>
     {
         if (signal != Signals.Continue)
         {
@@ -200,5 +249,5 @@ public sealed class SupervisorTests
         }
 
         return !_dead.Contains(rank);
-    });
+    }, alive => alive.Intersect(outliving ?? []).ToHashSet());
 }

@@ -44,6 +44,25 @@ public sealed class LifelineTests
     }
 
     [Fact]
+    public async Task Envelope_OfALaterAttempt_ArrivesBetweenWhatTheUserTypes()
+    {
+        using var ends = new Ends();
+        var lifeline = ends.Open();
+        using var link = new WorkerLink(ends.Write, Envelope);
+        var next = Envelope with { Epoch = 3, StoreAddress = "unix:/s3.sock", ErrorFile = "/logs/3/error.json" };
+        Assert.True(link.SendUserInput("a"u8));
+        Assert.True(link.TrySendEnvelope(next, TimeSpan.Zero));
+        Assert.True(link.SendUserInput("b"u8));
+        link.EndUserInput();
+
+        var received = await lifeline.NextEnvelopeAsync(CancellationToken.None).DefaultTimeout();
+        Assert.Equal((3, next.StoreAddress, next.ErrorFile), (received.Epoch, received.StoreAddress, received.ErrorFile));
+        Assert.Null(lifeline.WaitForEnvelope(TimeSpan.FromSeconds(10)).StoreAddress);
+        using var reader = new StreamReader(lifeline.UserInput);
+        Assert.Equal("ab", await Task.Run(reader.ReadToEnd).DefaultTimeout());
+    }
+
+    [Fact]
     public async Task Pipe_LauncherCloses_IsTold()
     {
         using var ends = new Ends();
