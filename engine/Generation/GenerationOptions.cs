@@ -1,6 +1,4 @@
 using System.Collections.Immutable;
-using System.Globalization;
-using Distributed.Engine.Parallel;
 
 namespace Distributed.Engine.Generation;
 
@@ -31,8 +29,6 @@ public sealed record GenerationOptions
     /// <summary>A row ends before the first of these that it generates; default (not empty) stands for the tokenizer's EOS.</summary>
     public ImmutableArray<int> StopTokenIds { get; init; }
 
-    private const float MaxTemperature = 100f; // where one token is about as likely as the next
-
     /// <summary>One sentence for each value that is out of range.</summary>
     public IEnumerable<string> Problems()
     {
@@ -41,17 +37,12 @@ public sealed record GenerationOptions
             yield return $"max_gen_len is {MaxGenerationLength}; it must be 0 or more.";
         }
 
-        if (Temperature is not (0f or (>= StepOutput.MinTemperature and <= MaxTemperature)))
+        foreach (var problem in SamplingOptions.Problems(Temperature, TopP))
         {
-            yield return string.Create(
-                CultureInfo.InvariantCulture,
-                $"temperature is {Temperature}; it must be 0 (always the most probable token) or from 0.000001 to {MaxTemperature}.");
-        }
-
-        if (TopP is not (>= 0f and <= 1f))
-        {
-            yield return string.Create(
-                CultureInfo.InvariantCulture, $"top_p is {TopP}; it must be from 0 (only the most probable token) to 1 (all tokens).");
+            yield return problem;
         }
     }
+
+    /// <summary>How the row of this index in the call chooses its tokens.</summary>
+    internal SamplingOptions Sampling(int row) => new() { Temperature = Temperature, TopP = TopP, Seed = Seed, Row = FirstRow + row };
 }

@@ -1,19 +1,17 @@
+using Distributed.Engine.Model;
 using Distributed.Engine.Tokenizers;
 
 namespace Distributed.Engine.Generation;
 
-/// <summary>One prompt on its way to a result: the tokens it has, how many of them have been run, and what they say as text.</summary>
-internal sealed class GenerationRow
+/// <summary>One prompt of a call of <see cref="LlamaGenerator"/>: the log probabilities of its tokens, and what they say as text.</summary>
+internal sealed class GenerationRow : Sequence
 {
     private readonly GenerationOptions _options;
     private readonly Action<RowUpdate>? _onUpdate;
     private readonly Utf8StreamDecoder _decoder;
     private readonly int _tokenizerSize;
-    private readonly int _promptLength;
-    private readonly int[] _tokens; // [position]: the prompt, then what was generated, then room
-    private readonly float[] _logProbabilities; // [position], of the token at that position
+    private readonly List<float> _logProbabilities; // [position], of the token at that position
     private readonly List<string> _strings = []; // of the result's tokens
-    private readonly int _runEnd; // tokens at this position and after bring nothing that the result needs
     private FinishReason _finishReason;
 
     public GenerationRow(
@@ -21,120 +19,65 @@ internal sealed class GenerationRow
         IReadOnlyList<int> prompt,
         int maxSequenceLength,
         GenerationOptions options,
+        ReadOnlySpan<int> stopTokenIds,
         Tokenizer tokenizer,
         Action<RowUpdate>? onUpdate)
+        : base(
+            [.. prompt],
+            [],
+            options.MaxGenerationLength ?? maxSequenceLength,
+            maxSequenceLength,
+            options.Sampling(index),
+            stopTokenIds,
+            scoresPrompt: options is { Echo: true, LogProbabilities: true })
     {
-        Index = index;
+        Slot = index;
         _options = options;
         _onUpdate = onUpdate;
         _decoder = new Utf8StreamDecoder(tokenizer);
         _tokenizerSize = tokenizer.VocabularySize;
-        _promptLength = prompt.Count;
-        var room = Math.Min(options.MaxGenerationLength ?? maxSequenceLength, maxSequenceLength - _promptLength);
-        _tokens = [.. prompt, .. new int[room]];
-        _logProbabilities = new float[_tokens.Length];
-        Count = _promptLength;
-        _runEnd = room > 0 ? _tokens.Length : ScoresPrompt ? _promptLength - 1 : 0;
-    }
-
-    /// <summary>Index of the prompt in the call, and the slot of the cache that holds it.</summary>
-    public int Index { get; }
-
-    /// <summary>Number of tokens, prompt and generated.</summary>
-    public int Count { get; private set; }
-
-    /// <summary>Number of tokens that were given to the model.</summary>
-    public int RunCount { get; private set; }
-
-    /// <summary>Number of tokens that wait to be run: the rest of the prompt, or the token drawn last.</summary>
-    public int PendingCount => Math.Min(Count, _runEnd) - RunCount;
-
-    /// <summary>Whether the next token to run is one of the prompt.</summary>
-    public bool IsInPrompt => RunCount < _promptLength;
-
-    /// <summary>Whether the row has its result.</summary>
-    public bool IsFinished { get; private set; }
-
-    private bool ScoresPrompt => _options is { Echo: true, LogProbabilities: true };
-
-    /// <summary>The token at <paramref name="position"/>.</summary>
-    public int this[int position] => _tokens[position];
-
-    /// <summary>Whether the logits after the token at <paramref name="position"/> decide the next token.</summary>
-    public bool DrawsAfter(int position) => position == Count - 1 && Count < _tokens.Length;
-
-    /// <summary>Whether the logits after it tell the log probability of a prompt token that the result shows.</summary>
-    public bool ScoresAfter(int position) => ScoresPrompt && position + 1 < _promptLength;
-
-    /// <summary>Announces an echoed prompt and ends a row that has nothing to run; called once, first.</summary>
-    public void Start()
-    {
-        if (_options.Echo)
+        _logProbabilities = [.. new float[PromptLength]];
+        if (options.Echo)
         {
-            for (var position = 0; position < _promptLength; position++)
+            foreach (var tokenId in prompt)
             {
-                Say(_tokens[position]);
+                Say(tokenId);
             }
         }
 
         FinishIfComplete();
     }
 
-    /// <summary>The next <paramref name="count"/> pending tokens are part of a step.</summary>
-    public void Advance(int count) => RunCount += count;
-
-    /// <summary>Keeps the log probability of the token at <paramref name="position"/>.</summary>
-    public void Score(int position, float logProbability) => _logProbabilities[position] = logProbability;
-
-    /// <summary>Appends a drawn token, or ends the row with it.</summary>
-    public void Append(int tokenId, float logProbability, ReadOnlySpan<int> stopTokenIds)
-    {
-        if (stopTokenIds.Contains(tokenId))
-        {
-            Finish(FinishReason.Stop);
-            return;
-        }
-
-        _tokens[Count] = tokenId;
-        _logProbabilities[Count] = logProbability;
-        Count++;
-        Say(tokenId);
-        if (Count == _tokens.Length)
-        {
-            Finish(FinishReason.Length);
-        }
-    }
-
-    /// <summary>
-    /// Ends a row that has no room for new tokens once its prompt has been run as far as the result needs; others end in
-    /// <see cref="Append"/>.
-    /// </summary>
-    public void FinishIfComplete()
-    {
-        if (!IsFinished && _tokens.Length == _promptLength && PendingCount == 0)
-        {
-            Finish(FinishReason.Length);
-        }
-    }
-
     /// <summary>The outcome of a finished row.</summary>
     public GenerationResult ToResult()
     {
-        var start = _options.Echo ? 0 : _promptLength;
+        var start = _options.Echo ? 0 : PromptLength;
         return new GenerationResult
         {
-            PromptTokens = _tokens[.._promptLength],
-            Tokens = _tokens[start..Count],
+            PromptTokens = Tokens[..PromptLength].ToArray(),
+            Tokens = Tokens[start..].ToArray(),
             TokenStrings = _strings,
-            LogProbabilities = _options.LogProbabilities ? _logProbabilities[start..Count] : null,
+            LogProbabilities = _options.LogProbabilities ? _logProbabilities[start..] : null,
             Text = string.Concat(_strings),
             FinishReason = _finishReason,
         };
     }
 
-    private void Finish(FinishReason reason)
+    protected override void OnToken(int position, float logit, in LogitsResult logits)
     {
-        IsFinished = true;
+        var logProbability = LogProbability(logit, logits.LogSumExp);
+        if (position < PromptLength)
+        {
+            _logProbabilities[position] = logProbability;
+            return;
+        }
+
+        _logProbabilities.Add(logProbability);
+        Say(Tokens[position]);
+    }
+
+    protected override void OnFinish(FinishReason reason, int stopTokenId)
+    {
         _finishReason = reason;
         var rest = _decoder.Flush();
         if (rest.Length > 0)
@@ -142,13 +85,13 @@ internal sealed class GenerationRow
             _strings[^1] += rest;
         }
 
-        _onUpdate?.Invoke(new RowUpdate(Index, TokenId: null, rest, reason));
+        _onUpdate?.Invoke(new RowUpdate(Slot, TokenId: null, rest, reason));
     }
 
     private void Say(int tokenId)
     {
         var text = tokenId < _tokenizerSize ? _decoder.Push(tokenId) : ""; // a model may have more ids than its tokenizer
         _strings.Add(text);
-        _onUpdate?.Invoke(new RowUpdate(Index, tokenId, text, FinishReason: null));
+        _onUpdate?.Invoke(new RowUpdate(Slot, tokenId, text, FinishReason: null));
     }
 }

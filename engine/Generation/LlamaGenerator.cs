@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
 using System.Diagnostics;
 using Distributed.Engine.Model;
-using Distributed.Engine.Parallel;
 using Distributed.Engine.Tokenizers;
 
 namespace Distributed.Engine.Generation;
@@ -15,14 +14,9 @@ namespace Distributed.Engine.Generation;
 public sealed class LlamaGenerator
 {
     private readonly LlamaModel _model;
-    private readonly LeaderLoop _leader;
     private readonly Tokenizer _tokenizer;
     private readonly ImmutableArray<int> _eosTokenIds;
-    private readonly TokenChoice _choice;
-    private readonly StepCommand _command = new();
-
-    // The step's outputs: the row's logits after the token at the position.
-    private readonly List<(GenerationRow Row, int Position)> _outputs = [];
+    private readonly SequenceStep _step;
 
     /// <param name="model">Rank 0's part of the model.</param>
     /// <param name="leader">The loop that was made for it.</param>
@@ -40,11 +34,10 @@ public sealed class LlamaGenerator
     {
         ArgumentNullException.ThrowIfNull(model);
         _model = model;
-        _leader = leader;
         _tokenizer = tokenizer;
         ChatFormat = chatFormat ?? new Llama2ChatFormat();
         _eosTokenIds = !eosTokenIds.IsDefaultOrEmpty ? eosTokenIds : tokenizer.EosId >= 0 ? [tokenizer.EosId] : [];
-        _choice = new TokenChoice(leader);
+        _step = new SequenceStep(leader);
         Limits = new GenerationLimits(model.Options.MaxSequenceLength, model.Options.MaxBatchSize, model.Config.VocabularySize);
     }
 
@@ -126,15 +119,11 @@ public sealed class LlamaGenerator
         RequireRunnable(prompts, options);
         var stopTokenIds = options.StopTokenIds.IsDefault ? _eosTokenIds : options.StopTokenIds;
         var rows = new GenerationRow?[prompts.Count];
-        var running = new List<GenerationRow>(prompts.Count);
         for (var index = 0; index < prompts.Count; index++)
         {
             if (prompts[index] is { } prompt)
             {
-                var row = new GenerationRow(index, prompt, Limits.MaxSequenceLength, options, _tokenizer, onUpdate);
-                rows[index] = row;
-                running.Add(row);
-                row.Start();
+                rows[index] = new GenerationRow(index, prompt, Limits.MaxSequenceLength, options, stopTokenIds.AsSpan(), _tokenizer, onUpdate);
             }
             else
             {
@@ -142,90 +131,35 @@ public sealed class LlamaGenerator
             }
         }
 
-        running.RemoveAll(row => row.IsFinished);
-        while (running.Count > 0)
+        List<GenerationRow> running = [.. rows.OfType<GenerationRow>()];
+        for (running.RemoveAll(row => row.IsFinished); running.Count > 0; running.RemoveAll(row => row.IsFinished))
         {
             cancellationToken.ThrowIfCancellationRequested();
-            RunStep(running, options, stopTokenIds.AsSpan());
-            running.RemoveAll(row => row.IsFinished);
+            RunStep(running);
         }
 
         return [.. rows.Select(row => row?.ToResult() ?? GenerationResult.Refused)];
     }
 
     // One pass over the model for every row at once: whatever each has pending, a prompt, the next chunk of one or the token drawn last.
-    private void RunStep(List<GenerationRow> rows, GenerationOptions options, ReadOnlySpan<int> stopTokenIds)
+    private void RunStep(List<GenerationRow> rows)
     {
         var started = Stopwatch.GetTimestamp();
-        var inPrompt = Build(rows, options);
-        var result = _leader.Run(_command);
-        for (var output = 0; output < _outputs.Count; output++)
-        {
-            var (row, position) = _outputs[output];
-            var logits = result[output];
-            if (row.DrawsAfter(position))
-            {
-                var (tokenId, logit) = _choice.Choose(output, logits, options, options.FirstRow + row.Index, position + 1);
-                row.Append(tokenId, LogProbability(logit, logits.LogSumExp), stopTokenIds);
-            }
-            else
-            {
-                row.Score(position + 1, LogProbability(logits.TargetLogit, logits.LogSumExp));
-            }
-        }
-
-        foreach (var row in rows)
-        {
-            row.FinishIfComplete();
-        }
-
-        var elapsed = Stopwatch.GetElapsedTime(started);
-        var tokenCount = _command.Tokens.Length;
-        Statistics = inPrompt ? Statistics.AfterPrefill(tokenCount, elapsed) : Statistics.AfterDecode(tokenCount, elapsed);
-    }
-
-    // Fills _command and _outputs; true if a token of a prompt is among the step's.
-    private bool Build(List<GenerationRow> rows, GenerationOptions options)
-    {
-        _command.Clear();
-        _outputs.Clear();
-        var room = _model.Options.MaxTokensPerStep;
         var inPrompt = false;
+        _step.Clear();
         foreach (var row in rows)
         {
-            var count = Math.Min(row.PendingCount, room);
-            for (var position = row.RunCount; position < row.RunCount + count; position++)
+            var count = Math.Min(row.PendingCount, _model.Options.MaxTokensPerStep - _step.TokenCount);
+            if (count > 0)
             {
-                AddToken(row, position, options);
+                inPrompt |= row.IsInPrompt;
+                _step.Add(row, count);
             }
-
-            inPrompt |= count > 0 && row.IsInPrompt;
-            row.Advance(count);
-            room -= count;
         }
 
-        return inPrompt;
-    }
-
-    private void AddToken(GenerationRow row, int position, GenerationOptions options)
-    {
-        var index = _command.Tokens.Length;
-        _command.AddToken(row[position], row.Index, position);
-        if (row.DrawsAfter(position))
-        {
-            var detail = TokenChoice.Detail(options);
-            _command.AddOutput(index, temperature: detail == LogitsDetail.Best ? 0 : options.Temperature, detail: detail);
-        }
-        else if (row.ScoresAfter(position))
-        {
-            _command.AddOutput(index, targetTokenId: row[position + 1]);
-        }
-        else
-        {
-            return;
-        }
-
-        _outputs.Add((row, position));
+        _step.Run();
+        var elapsed = Stopwatch.GetElapsedTime(started);
+        Statistics = inPrompt ? Statistics.AfterPrefill(_step.TokenCount, elapsed) : Statistics.AfterDecode(_step.TokenCount, elapsed);
     }
 
     private void RequireRunnable(IReadOnlyList<IReadOnlyList<int>?> prompts, GenerationOptions options)
@@ -244,7 +178,4 @@ public sealed class LlamaGenerator
             throw new GenerationException(first);
         }
     }
-
-    // Rounding may leave the sum of all below its largest part; a probability above 1 would be a surprise.
-    private static float LogProbability(float logit, float logSumExp) => MathF.Min(0, logit - logSumExp);
 }

@@ -1,72 +1,137 @@
+using Distributed.Engine.Kernels;
 using Distributed.Engine.Model;
 using Distributed.Engine.Parallel;
 using Distributed.Engine.Sampling;
 
 namespace Distributed.Engine.Generation;
 
-/// <summary>Chooses a row's next token from what the leader knows of its logits.</summary>
+/// <summary>Chooses a sequence's next token from what the leader knows of its logits.</summary>
 /// <remarks>
-/// Candidates are the largest logits only. When the nucleus ends among them they are all that a draw needs; when it does not, the whole row
-/// is fetched and the same walk begins again over it, so that the choice has the same bits either way.
+/// Candidates are the largest logits only. When the draw is decided among them they are all that it needs; when it is not, the whole row
+/// is fetched and the same walk begins again over it, so that the choice has the same bits either way. Where logits are adjusted the row is there from the
+/// start, and candidates are taken from the adjusted one.
 /// </remarks>
-internal sealed class TokenChoice(LeaderLoop leader)
+internal sealed class TokenChoice
 {
+    private readonly LeaderLoop? _leader;
     private readonly Nucleus _nucleus = new();
     private readonly DescendingOrder _order = new();
+    private readonly AdjustedLogits _adjusted;
+    private readonly int[] _tokenIds = new int[LogitsPiece.MaxCandidateCount];
+    private readonly float[] _logits = new float[LogitsPiece.MaxCandidateCount];
+
+    /// <param name="leader">Whose outputs are chosen from; <see langword="null"/> where every output comes with its row.</param>
+    /// <param name="kernels">Arithmetic for adjusted rows.</param>
+    public TokenChoice(LeaderLoop? leader, KernelSet kernels)
+    {
+        _leader = leader;
+        _adjusted = new AdjustedLogits(kernels);
+    }
 
     /// <summary>What the choice will need to know: less is cheaper to gather.</summary>
-    public static LogitsDetail Detail(GenerationOptions options) => options switch
-    {
-        { Temperature: 0 } or { TopP: 0 } => LogitsDetail.Best,
-        { TopP: >= 1 } => LogitsDetail.FullRow,
-        _ => LogitsDetail.Candidates,
-    };
+    public static LogitsDetail Detail(SamplingOptions options)
+        => options.AdjustsLogits ? LogitsDetail.FullRow
+            : !options.IsGreedy ? LogitsDetail.Candidates
+            : options.TopLogprobs > 0 ? LogitsDetail.Alternatives
+            : LogitsDetail.Best;
 
-    /// <summary>Chooses the token at <paramref name="position"/> of a row.</summary>
+    /// <summary>The temperature that the output is asked for with: that of a draw from the model's own logits.</summary>
+    public static float Temperature(SamplingOptions options) => options.IsGreedy || options.AdjustsLogits ? 0 : options.Temperature;
+
+    /// <summary>Chooses the token at the next position of a sequence.</summary>
     /// <param name="output">Which of the step's outputs this is.</param>
-    /// <param name="logits">What that output knows of the row's logits.</param>
-    /// <param name="options">How to choose.</param>
-    /// <param name="row">The row's number in the user's request.</param>
-    /// <param name="position">With the seed and the row it determines the draw.</param>
-    public (int TokenId, float Logit) Choose(int output, LogitsResult logits, GenerationOptions options, long row, int position)
+    /// <param name="logits">What that output knows of the sequence's logits.</param>
+    /// <param name="sequence">How to choose, and behind what.</param>
+    /// <returns>The token and its logit as the model has it; token -1 where a constraint leaves none and the answer may end.</returns>
+    /// <exception cref="GenerationException">A constraint leaves none and the answer may not end.</exception>
+    public (int TokenId, float Logit) Choose(int output, in LogitsResult logits, Sequence sequence)
     {
-        if (Detail(options) == LogitsDetail.Best)
+        var options = sequence.Sampling;
+        if (options.AdjustsLogits)
+        {
+            return ChooseAdjusted(logits.Row, sequence);
+        }
+
+        if (options.IsGreedy)
         {
             return (logits.BestTokenId, logits.BestLogit);
         }
 
-        if (!TryFill(logits, options))
-        {
-            Fill(logits.Row.IsEmpty ? leader.FetchRow(output) : logits.Row, logits, options);
-        }
-
-        return _nucleus.Draw(new RowRandom(options.Seed, row).At(position));
+        return Choose(output, logits, options, sequence.Count);
     }
 
-    // Whether the nucleus is certainly complete: a candidate lay outside it.
-    private bool TryFill(LogitsResult logits, GenerationOptions options)
+    /// <summary>Draws the token at <paramref name="position"/> from the model's own logits.</summary>
+    internal (int TokenId, float Logit) Choose(int output, in LogitsResult logits, SamplingOptions options, int position)
     {
+        var unit = new RowRandom(options.Seed, options.Row).At(position);
         _nucleus.Begin(options.Temperature, logits.ScaledMaximum, logits.ScaledSum, options.TopP);
         foreach (var candidate in logits.Candidates)
         {
-            if (!_nucleus.TryAdd(candidate.TokenId, candidate.Logit))
+            if (!_nucleus.TryAdd(candidate.TokenId, candidate.Logit) || _nucleus.Decides(unit))
             {
-                return true;
+                return _nucleus.Draw(unit);
             }
         }
 
-        return false;
+        var row = logits.Row.IsEmpty ? _leader!.FetchRow(output) : logits.Row; // without a leader there are rows
+        return Draw(row, options, logits.ScaledMaximum, logits.ScaledSum, unit);
     }
 
-    private void Fill(ReadOnlySpan<float> row, LogitsResult logits, GenerationOptions options)
+    private (int TokenId, float Logit) ChooseAdjusted(ReadOnlySpan<float> row, Sequence sequence)
     {
-        _nucleus.Begin(options.Temperature, logits.ScaledMaximum, logits.ScaledSum, options.TopP);
-        foreach (var tokenId in _order.Sort(row))
+        var options = sequence.Sampling;
+        _adjusted.Begin(row);
+        _adjusted.Add(options.LogitBias);
+        _adjusted.Penalize(sequence.Counts, options.FrequencyPenalty, options.PresencePenalty);
+        if (options.Constraint is { } constraint)
         {
-            if (!_nucleus.TryAdd(tokenId, row[tokenId]))
+            _adjusted.Keep(constraint, sequence.StopTokenIds);
+        }
+
+        var temperature = options.IsGreedy ? 0 : options.Temperature;
+        var summary = _adjusted.Summarize(temperature);
+        if (float.IsNegativeInfinity(summary.Maximum))
+        {
+            return options.Constraint!.CanEnd // nothing else forbids tokens
+                ? (-1, 0)
+                : throw new GenerationException(
+                    "The response format leaves no token that may come next, as the model's vocabulary lacks what it needs; ask for another format.");
+        }
+
+        var tokenId = options.IsGreedy
+            ? _adjusted.IndexOf(summary.Maximum)
+            : DrawAdjusted(options, summary, new RowRandom(options.Seed, options.Row).At(sequence.Count));
+        return (tokenId, row[tokenId]);
+    }
+
+    private int DrawAdjusted(SamplingOptions options, LogitsGroup summary, double unit)
+    {
+        var maximum = summary.Maximum / options.Temperature;
+        _nucleus.Begin(options.Temperature, maximum, summary.ScaledSum, options.TopP);
+        var count = _adjusted.Greatest(_tokenIds, _logits);
+        for (var i = 0; i < count; i++)
+        {
+            // Behind the allowed tokens there are only forbidden ones.
+            if (float.IsNegativeInfinity(_logits[i]) || !_nucleus.TryAdd(_tokenIds[i], _logits[i]) || _nucleus.Decides(unit))
             {
-                return;
+                return _nucleus.Draw(unit).TokenId;
             }
         }
+
+        return Draw(_adjusted.Values, options, maximum, summary.ScaledSum, unit).TokenId;
+    }
+
+    private (int TokenId, float Logit) Draw(ReadOnlySpan<float> row, SamplingOptions options, float maximum, float sum, double unit)
+    {
+        _nucleus.Begin(options.Temperature, maximum, sum, options.TopP);
+        foreach (var tokenId in _order.Sort(row))
+        {
+            if (float.IsNegativeInfinity(row[tokenId]) || !_nucleus.TryAdd(tokenId, row[tokenId]) || _nucleus.Decides(unit))
+            {
+                break;
+            }
+        }
+
+        return _nucleus.Draw(unit);
     }
 }

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Distributed.Collectives;
+using Distributed.Engine.Kernels;
 using Distributed.Engine.Parallel;
 
 namespace Distributed.Engine.Model;
@@ -33,6 +34,9 @@ public sealed class LeaderLoop
         _result = new StepResult(model.Plan, model.Options.MaxTokensPerStep);
         _positions = new SlotPositions(model.Options.MaxBatchSize);
     }
+
+    /// <summary>The arithmetic of rank 0.</summary>
+    internal KernelSet Kernels => _model.Kernels;
 
     /// <summary>Runs a step on all ranks.</summary>
     /// <returns>The outputs, valid until the next call.</returns>

@@ -94,6 +94,8 @@ public sealed unsafe class LlamaModel : IDisposable
 
     internal ShardPlan Plan => _context.Plan;
 
+    internal KernelSet Kernels => _context.Kernels;
+
     internal StepCollectives Collectives => _context.Collectives;
 
     internal StepLimits Limits { get; }

@@ -56,7 +56,7 @@ internal sealed unsafe class LogitsHead : IDisposable
         var kept = 0;
         for (var output = 0; output < command.Outputs.Length; output++)
         {
-            var keep = command.Outputs[output].Detail != LogitsDetail.Best;
+            var keep = command.Outputs[output].Detail >= LogitsDetail.Candidates;
             _rows[output] = keep ? kept : -1;
             if (keep)
             {

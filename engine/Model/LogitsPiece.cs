@@ -36,7 +36,7 @@ internal readonly ref struct LogitsPiece
 
     /// <summary>
     /// [MaxCandidateCount, or the longest slice where that is smaller], sorted; those that a shorter slice lacks are
-    /// <see cref="LogitCandidate.None"/>. Only with <see cref="LogitsDetail.Candidates"/> and more.
+    /// <see cref="LogitCandidate.None"/>. Only with <see cref="LogitsDetail.Alternatives"/> and more.
     /// </summary>
     public Span<LogitCandidate> Candidates
         => MemoryMarshal.Cast<byte, LogitCandidate>(_bytes.Slice(SummaryEnd(_plan), CandidatesByteCount(_plan)));
@@ -50,7 +50,7 @@ internal readonly ref struct LogitsPiece
     /// <summary>Bytes of a piece.</summary>
     public static int ByteCount(ShardPlan plan, LogitsDetail detail)
         => SummaryEnd(plan)
-            + (detail >= LogitsDetail.Candidates ? CandidatesByteCount(plan) : 0)
+            + (detail >= LogitsDetail.Alternatives ? CandidatesByteCount(plan) : 0)
             + (detail == LogitsDetail.FullRow ? plan.MaxVocabularyCount * sizeof(float) : 0);
 
     private static int SummaryEnd(ShardPlan plan) => GroupsByteCount(plan) + Unsafe.SizeOf<SliceSummary>();

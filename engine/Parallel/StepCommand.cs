@@ -15,6 +15,9 @@ public enum LogitsDetail : byte
     Best,
 
     /// <summary>Also the greatest logits, sorted.</summary>
+    Alternatives,
+
+    /// <summary>Likewise, and the row is kept until the next step, so that it can be asked for.</summary>
     Candidates,
 
     /// <summary>Also the whole row.</summary>

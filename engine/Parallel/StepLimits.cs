@@ -2,7 +2,7 @@ namespace Distributed.Engine.Parallel;
 
 /// <summary>The sizes that every command must keep within, the same on every rank.</summary>
 /// <param name="VocabularySize">Token ids.</param>
-/// <param name="MaxBatchSize">Slots, and rows of which candidates may be wanted in one step.</param>
+/// <param name="MaxBatchSize">Slots, and rows that may have to be kept in one step.</param>
 /// <param name="MaxSequenceLength">Positions.</param>
 /// <param name="MaxTokensPerStep">Tokens, and outputs, of a step.</param>
 internal readonly record struct StepLimits(int VocabularySize, int MaxBatchSize, int MaxSequenceLength, int MaxTokensPerStep)
@@ -36,11 +36,11 @@ internal readonly record struct StepLimits(int VocabularySize, int MaxBatchSize,
                     $"token ids or none (-1), a temperature of 0 or from {StepOutput.MinTemperature}, and a known detail.";
             }
 
-            detailed += output.Detail == LogitsDetail.Best ? 0 : 1;
+            detailed += output.Detail < LogitsDetail.Candidates ? 0 : 1;
         }
 
         return detailed > MaxBatchSize
-            ? $"Candidates or rows of {detailed} outputs are wanted in one step, which is more than the batch size {MaxBatchSize}."
+            ? $"Rows of {detailed} outputs are to be kept in one step, which is more than the batch size {MaxBatchSize}."
             : null;
     }
 

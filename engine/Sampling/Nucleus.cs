@@ -66,12 +66,20 @@ internal sealed class Nucleus
     }
 
     /// <summary>
-    /// Draws a token in proportion to its probability: the first whose cumulated mass exceeds <paramref name="unit"/> of the nucleus' mass.
+    /// Whether <see cref="Draw"/> gives the same whatever is fed from here on: where all tokens are kept their mass is 1, so the walk may end as soon as it has
+    /// passed <paramref name="unit"/>.
+    /// </summary>
+    public bool Decides(double unit) => _topP >= 1 && _masses[Count - 1] > unit;
+
+    /// <summary>
+    /// Draws a token in proportion to its probability: the first whose cumulated mass exceeds <paramref name="unit"/> of the nucleus' mass, which is
+    /// 1 where all tokens are kept.
     /// </summary>
     /// <param name="unit">Uniform in (0, 1), from <see cref="RowRandom"/>.</param>
     public (int TokenId, float Logit) Draw(double unit)
     {
-        var target = unit * _masses[Count - 1];
+        var mass = _masses[Count - 1];
+        var target = _topP >= 1 && mass > unit ? unit : unit * mass; // rounding may leave the mass of all below 1
         var first = 0;
         for (var last = Count - 1; first < last;)
         {

@@ -47,6 +47,9 @@ public sealed class InferenceCall : IDisposable
     /// <summary>Whether the reader gave the call up.</summary>
     internal bool IsCancelled => _isCancelled;
 
+    /// <summary>Whether the row waits until its reader has read half of the events.</summary>
+    internal bool IsWaitingForReader => _isWaitingForReader;
+
     /// <summary>Events that can be written now. Only the reader changes it behind the writer's back, and only upwards.</summary>
     internal int Room => _capacity - _events.Reader.Count;
 
@@ -80,13 +83,6 @@ public sealed class InferenceCall : IDisposable
         }
     }
 
-    /// <summary>Whether the row waits for its reader; set by the model's thread, cleared once half of the events are read.</summary>
-    internal bool IsWaitingForReader
-    {
-        get => _isWaitingForReader;
-        set => _isWaitingForReader = value;
-    }
-
     /// <summary>Gives the call up: its slot and its memory are free before the next step. Nothing happens where it has ended.</summary>
     public void Dispose()
     {
@@ -102,6 +98,16 @@ public sealed class InferenceCall : IDisposable
     {
         var isWritten = _events.Writer.TryWrite(news);
         Debug.Assert(isWritten || _isCancelled, "An event was written for which the reader had left no room.");
+    }
+
+    /// <summary>Sets <see cref="IsWaitingForReader"/> until half of the events are read.</summary>
+    internal void WaitForReader()
+    {
+        _isWaitingForReader = true;
+        if (Room > _capacity / 2)
+        {
+            _isWaitingForReader = false; // it was read meanwhile, by a reader that may have looked too early
+        }
     }
 
     /// <summary>Reports the end.</summary>

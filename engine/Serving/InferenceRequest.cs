@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Distributed.Engine.Sampling;
 
 namespace Distributed.Engine.Serving;
 

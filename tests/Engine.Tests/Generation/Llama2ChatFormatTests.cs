@@ -128,11 +128,10 @@ public sealed class Llama2ChatFormatTests
 
     private static GenerationResult Answer(int[] prompt, int[] tokens, SentencePieceTokenizer tokenizer)
     {
-        var row = new GenerationRow(0, prompt, maxSequenceLength: 512, new GenerationOptions(), tokenizer, onUpdate: null);
-        row.Start();
+        var row = new GenerationRow(0, prompt, maxSequenceLength: 512, new GenerationOptions(), [tokenizer.EosId], tokenizer, onUpdate: null);
         foreach (var token in tokens)
         {
-            row.Append(token, logProbability: 0, stopTokenIds: [tokenizer.EosId]);
+            row.Append(token, logit: 0, default);
         }
 
         Assert.True(row.IsFinished);

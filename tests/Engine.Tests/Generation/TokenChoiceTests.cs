@@ -11,7 +11,7 @@ public sealed class TokenChoiceTests
     private const int CandidateCount = 64;
 
     // No test below lets it ask a leader: where the candidates do not do, the row is there.
-    private readonly TokenChoice _choice = new(leader: null!);
+    private readonly TokenChoice _choice = new(leader: null, KernelSet.Best);
 
     [Theory]
     [InlineData(0.7f, 0.9f, 1.5)] // the nucleus lies among the candidates
@@ -21,7 +21,7 @@ public sealed class TokenChoiceTests
     public void Choose_FromCandidatesOrFromTheRow_IsTheSameToken(float temperature, float topP, double spread)
     {
         var random = new Random(1);
-        var options = new GenerationOptions { Temperature = temperature, TopP = topP };
+        var options = Sampling(temperature, topP);
         var chosen = new HashSet<int>();
         for (var position = 0; position < 300; position++)
         {
@@ -47,7 +47,7 @@ public sealed class TokenChoiceTests
         float[] row = [5, 4, 1, 0, -1, -2];
         LogitCandidate[] candidates = [new(0, 5), new(1, 4), new(2, 1)];
 
-        var (tokenId, logit) = Choose(row, candidates, row: [], new GenerationOptions { Temperature = 1, TopP = 0.9f }, position: 3);
+        var (tokenId, logit) = Choose(row, candidates, row: [], Sampling(1, 0.9f), position: 3);
 
         Assert.InRange(tokenId, 0, 1);
         Assert.Equal(row[tokenId], logit);
@@ -57,12 +57,38 @@ public sealed class TokenChoiceTests
     [InlineData(0f, 0.9f, LogitsDetail.Best)]
     [InlineData(0.6f, 0f, LogitsDetail.Best)]
     [InlineData(0.6f, 0.9f, LogitsDetail.Candidates)]
-    [InlineData(0.6f, 1f, LogitsDetail.FullRow)]
+    [InlineData(0.6f, 1f, LogitsDetail.Candidates)]
     public void Detail_OfOptions_IsTheLeastThatDoes(float temperature, float topP, LogitsDetail detail)
-        => Assert.Equal(detail, TokenChoice.Detail(new GenerationOptions { Temperature = temperature, TopP = topP }));
+    {
+        var options = Sampling(temperature, topP);
+
+        Assert.Equal(detail, TokenChoice.Detail(options));
+        Assert.Equal(detail == LogitsDetail.Best ? LogitsDetail.Alternatives : detail, TokenChoice.Detail(options with { TopLogprobs = 1 }));
+        Assert.Equal(LogitsDetail.FullRow, TokenChoice.Detail(options with { PresencePenalty = 1 }));
+        Assert.Equal(LogitsDetail.FullRow, TokenChoice.Detail(options with { LogitBias = new Dictionary<int, float> { [1] = 1 } }));
+    }
+
+    [Fact]
+    public void Choose_AllTokensKept_FollowsTheDistribution()
+    {
+        // top_p = 1 ends its walk early; what it draws is still each token in proportion to its probability.
+        float[] row = [3, 2, 1, 0, -1, -2];
+        LogitCandidate[] candidates = [new(0, 3), new(1, 2)];
+        var sum = row.Sum(logit => Math.Exp(logit));
+        var counts = new int[row.Length];
+        const int Draws = 20_000;
+        for (var position = 0; position < Draws; position++)
+        {
+            counts[Choose(row, candidates, row, Sampling(1, 1), position).TokenId]++;
+        }
+
+        Assert.All(row.Zip(counts), pair => Assert.InRange(pair.Second, Expected(pair.First) - 300, Expected(pair.First) + 300));
+
+        double Expected(float logit) => Draws * Math.Exp(logit) / sum;
+    }
 
     private (int TokenId, float Logit) Choose(
-        float[] logits, LogitCandidate[] candidates, float[] row, GenerationOptions options, int position)
+        float[] logits, LogitCandidate[] candidates, float[] row, SamplingOptions options, int position)
     {
         var best = Array.IndexOf(logits, logits.Max());
         var maximum = logits[best] / options.Temperature;
@@ -77,8 +103,11 @@ public sealed class TokenChoiceTests
             Candidates = candidates,
             Row = row,
         };
-        return _choice.Choose(0, result, options, row: 0, position);
+        return _choice.Choose(0, result, options, position);
     }
+
+    private static SamplingOptions Sampling(float temperature, float topP)
+        => new() { Temperature = temperature, TopP = topP, Seed = 1, Row = 0 };
 
     private static double Normal(Random random)
         => Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());

@@ -58,7 +58,7 @@ public sealed class LoopTests
         Check(command => command.AddOutput(0, temperature: 1e-7f));
         Check(command => command.AddOutput(0, temperature: float.NaN));
         Check(command => command.AddOutput(0, temperature: float.PositiveInfinity));
-        Check(command => command.AddOutput(0, detail: (LogitsDetail)3));
+        Check(command => command.AddOutput(0, detail: (LogitsDetail)4));
         Check(command =>
         {
             for (var i = 0; i < 3; i++)

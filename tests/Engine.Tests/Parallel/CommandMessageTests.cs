@@ -20,7 +20,7 @@ public sealed class CommandMessageTests
 
         for (var i = 0; i < outputCount; i++)
         {
-            sent.AddOutput(random.Next(), random.Next(-1, 100), random.NextSingle(), (LogitsDetail)random.Next(3));
+            sent.AddOutput(random.Next(), random.Next(-1, 100), random.NextSingle(), (LogitsDetail)random.Next(4));
         }
 
         var body = new byte[CommandMessage.BodyByteCount(tokenCount, outputCount)];
@@ -91,7 +91,7 @@ public sealed class CommandMessageTests
                 accepted++;
                 var (token, output) = (command.Tokens[0], command.Outputs[0]);
                 Assert.True(token.TokenId is >= 0 and < 100 && token.Slot is >= 0 and < 4 && token.Position is >= 0 and < 50);
-                Assert.True(output.TokenIndex == 0 && output.TargetTokenId is >= -1 and < 100 && (int)output.Detail is >= 0 and <= 2);
+                Assert.True(output.TokenIndex == 0 && output.TargetTokenId is >= -1 and < 100 && (int)output.Detail is >= 0 and <= 3);
                 Assert.True(output.Temperature == 0 || output.Temperature is >= StepOutput.MinTemperature and < float.PositiveInfinity);
             }
         }

@@ -1,4 +1,4 @@
-namespace Distributed.Engine.Serving;
+namespace Distributed.Engine.Sampling;
 
 /// <summary>
 /// What an answer must match, as the tokens that may come next. It has the state of one answer and belongs to one request; the model's thread calls
