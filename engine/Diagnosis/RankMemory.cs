@@ -1,4 +1,5 @@
 using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Model;
 using Distributed.Engine.Parallel;
 
 namespace Distributed.Engine.Diagnosis;
@@ -30,7 +31,7 @@ public sealed record RankMemory(int WorldSize, long WeightByteCount, long CacheB
     public static RankMemory Of(LlamaConfig config, TensorType type, int worldSize, int maxSequenceLength, int maxBatchSize)
     {
         var plans = Enumerable.Range(0, worldSize).Select(rank => ShardPlan.Create(config, worldSize, rank)).ToArray();
-        var positions = (long)maxSequenceLength * maxBatchSize;
+        var positions = (long)KeyValueCache.BlocksFor(maxSequenceLength) * KeyValueCache.BlockLength * maxBatchSize;
         var largest = plans.MaxBy(plan => WeightBytes(config, type, plan) + (positions * PositionBytes(config, plan)))!; // at least one rank
         return new RankMemory(
             worldSize,

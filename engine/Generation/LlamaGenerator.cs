@@ -14,6 +14,7 @@ namespace Distributed.Engine.Generation;
 public sealed class LlamaGenerator
 {
     private readonly LlamaModel _model;
+    private readonly LeaderLoop _leader;
     private readonly Tokenizer _tokenizer;
     private readonly ImmutableArray<int> _eosTokenIds;
     private readonly SequenceStep _step;
@@ -34,6 +35,7 @@ public sealed class LlamaGenerator
     {
         ArgumentNullException.ThrowIfNull(model);
         _model = model;
+        _leader = leader;
         _tokenizer = tokenizer;
         ChatFormat = chatFormat ?? new Llama2ChatFormat();
         _eosTokenIds = !eosTokenIds.IsDefaultOrEmpty ? eosTokenIds : tokenizer.EosId >= 0 ? [tokenizer.EosId] : [];
@@ -131,11 +133,21 @@ public sealed class LlamaGenerator
             }
         }
 
-        List<GenerationRow> running = [.. rows.OfType<GenerationRow>()];
-        for (running.RemoveAll(row => row.IsFinished); running.Count > 0; running.RemoveAll(row => row.IsFinished))
+        try
         {
-            cancellationToken.ThrowIfCancellationRequested();
-            RunStep(running);
+            List<GenerationRow> running = [.. rows.OfType<GenerationRow>()];
+            for (running.RemoveAll(row => row.IsFinished); running.Count > 0; running.RemoveAll(row => row.IsFinished))
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                RunStep(running);
+            }
+        }
+        finally
+        {
+            for (var slot = 0; slot < rows.Length; slot++)
+            {
+                _leader.Cache.Release(slot);
+            }
         }
 
         return [.. rows.Select(row => row?.ToResult() ?? GenerationResult.Refused)];
@@ -176,6 +188,16 @@ public sealed class LlamaGenerator
         if (options.Problems().Concat(promptProblems).FirstOrDefault(problem => problem is not null) is { } first)
         {
             throw new GenerationException(first);
+        }
+
+        var positions = prompts.OfType<IReadOnlyList<int>>().Select(
+            prompt => prompt.Count + Math.Min(options.MaxGenerationLength ?? int.MaxValue, Limits.MaxSequenceLength - prompt.Count));
+        var cache = _leader.Cache;
+        if (positions.Sum(KeyValueCache.BlocksFor) is var needed && needed > cache.TotalCount)
+        {
+            throw new GenerationException(
+                $"The prompts and their answers may come to {needed} blocks of {KeyValueCache.BlockLength} positions but the key-value cache has "
+                + $"{cache.TotalCount}; pass fewer, or make the cache larger.");
         }
     }
 }

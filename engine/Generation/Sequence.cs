@@ -62,8 +62,14 @@ internal abstract class Sequence
     /// <summary>Number of tokens that the model has seen.</summary>
     public int RunCount { get; private set; }
 
+    /// <summary>Number of tokens that the model has to have seen for what comes next.</summary>
+    public int WantedCount => Math.Min(Count, _runEnd);
+
+    /// <summary>Of its first tokens so many may be in the cache already: what the others tell is all that is needed.</summary>
+    public int ReusableCount => Math.Min(WantedCount, ScoresPrompt && _scoredCount < PromptLength ? _scoredCount : int.MaxValue) - 1;
+
     /// <summary>Number of tokens that wait to be run: the rest of the prompt, or the token drawn last.</summary>
-    public int PendingCount => Math.Min(Count, _runEnd) - RunCount;
+    public int PendingCount => WantedCount - RunCount;
 
     /// <summary>Whether the next token to run is one of the prompt.</summary>
     public bool IsInPrompt => RunCount < PromptLength;

@@ -18,7 +18,7 @@ namespace Distributed.Engine.Kernels;
 internal static unsafe class AttentionKernel
 {
     /// <summary>Positions of a block.</summary>
-    private const int BlockLength = 64;
+    public const int BlockLength = 64;
 
     /// <summary>Floats of scratch memory that <see cref="Attend"/> needs.</summary>
     public static int ScratchLength(int headCount, int paddedDimension) => headCount * (BlockLength + (2 * paddedDimension) + 4);
@@ -44,7 +44,7 @@ internal static unsafe class AttentionKernel
             // A window may begin within a block, of which it then has the rest.
             blockEnd = ((start / BlockLength) + 1) * BlockLength;
             var count = Math.Min(blockEnd, operands.PositionCount) - start;
-            var offset = (nint)start * paddedDimension;
+            var offset = (operands.Blocks[start / BlockLength] * operands.BlockStride) + ((nint)(start % BlockLength) * paddedDimension);
             var keys = new LinearWeights((nint)(operands.Keys + offset), (nint)paddedDimension * sizeof(float), 1, paddedDimension);
             LinearKernel.Multiply<TLanes, Float32Format>(keys, inputs, outputs, 0, count);
             for (var head = 0; head < headCount; head++)

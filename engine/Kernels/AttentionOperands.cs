@@ -6,11 +6,19 @@ internal unsafe struct AttentionOperands
     /// <summary>[head, PaddedDimension], zero beyond the head's own width.</summary>
     public float* Queries;
 
-    /// <summary>[position, PaddedDimension], zero beyond the head's own width.</summary>
+    /// <summary>
+    /// [position in the block, PaddedDimension] of block 0, zero beyond the head's own width; that of block n is n times <see cref="BlockStride"/> behind it.
+    /// </summary>
     public float* Keys;
 
-    /// <summary>[position, PaddedDimension], zero beyond the head's own width.</summary>
+    /// <inheritdoc cref="Keys"/>
     public float* Values;
+
+    /// <summary>The blocks that hold the sequence: [position / <see cref="AttentionKernel.BlockLength"/>].</summary>
+    public int* Blocks;
+
+    /// <summary>Floats from a block to the next.</summary>
+    public nint BlockStride;
 
     /// <summary>[head, HeadDimension]</summary>
     public float* Output;

@@ -18,6 +18,7 @@ internal sealed unsafe class Attention
     private readonly ModelContext _context;
     private readonly ResidualStream _stream;
     private readonly KeyValueCache _cache;
+    private readonly BlockTables _tables;
     private readonly RotaryEmbedding _rotary;
     private readonly RangeBody _computeRotations;
     private readonly RangeBody _rotateTokens;
@@ -30,11 +31,12 @@ internal sealed unsafe class Attention
     private int _layer;
     private AttentionUnit[] _units = []; // [unit of a token]
 
-    public Attention(ModelContext context, ResidualStream stream, KeyValueCache cache)
+    public Attention(ModelContext context, ResidualStream stream, KeyValueCache cache, BlockTables tables)
     {
         _context = context;
         _stream = stream;
         _cache = cache;
+        _tables = tables;
         _rotary = new RotaryEmbedding(context.Config);
         _scale = 1f / MathF.Sqrt(context.Config.HeadDimension);
         var groupSize = context.Config.HeadCount / context.Config.KeyValueHeadCount;
@@ -110,12 +112,13 @@ internal sealed unsafe class Attention
             }
 
             var key = query;
+            var offset = _cache.Offset(_tables.BlockOf(token.Slot, token.Position), token.Position);
             var value = key + (keyValueHeads * dimension);
             for (var head = 0; head < keyValueHeads; head++, key += dimension, value += dimension)
             {
                 NormalizeHead(key, weights.KeyNorm);
-                _rotary.Rotate(key, rotations, _cache.Key(_layer, token.Slot, head, token.Position));
-                var cached = _cache.Value(_layer, token.Slot, head, token.Position);
+                _rotary.Rotate(key, rotations, _cache.Keys(_layer, head) + offset);
+                var cached = _cache.Values(_layer, head) + offset;
                 new ReadOnlySpan<float>(value, dimension).CopyTo(new Span<float>(cached, dimension));
             }
         }
@@ -135,8 +138,10 @@ internal sealed unsafe class Attention
             _context.Kernels.Attend(new AttentionOperands
             {
                 Queries = Query(index, unit.Head),
-                Keys = _cache.Key(_layer, token.Slot, unit.KeyValueHead, 0),
-                Values = _cache.Value(_layer, token.Slot, unit.KeyValueHead, 0),
+                Keys = _cache.Keys(_layer, unit.KeyValueHead),
+                Values = _cache.Values(_layer, unit.KeyValueHead),
+                Blocks = _tables.Of(token.Slot),
+                BlockStride = _cache.BlockStride,
                 Output = _context.Buffers.Attended + ((((nint)index * _context.Plan.Heads.Count) + unit.Head) * config.HeadDimension),
                 Scratch = scratch,
                 HeadCount = unit.HeadCount,

@@ -41,7 +41,7 @@ public sealed class FollowerLoop
             switch (kind)
             {
                 case CommandKind.Step:
-                    ReceiveStep(tokenCount, outputCount);
+                    ReceiveStep(tokenCount, outputCount, argument);
                     _model.RunStep(_command, []);
                     break;
                 case CommandKind.FetchRow:
@@ -60,9 +60,14 @@ public sealed class FollowerLoop
         }
     }
 
-    private void ReceiveStep(int tokenCount, int outputCount)
+    private void ReceiveStep(int tokenCount, int outputCount, int blockCount)
     {
-        var length = CommandMessage.BodyByteCount(tokenCount, outputCount);
+        if ((uint)blockCount > (uint)_model.Limits.MaxChangeCount)
+        {
+            throw Refuse($"a step that moves {blockCount} blocks of the cache");
+        }
+
+        var length = CommandMessage.BodyByteCount(tokenCount, outputCount, blockCount);
         Span<byte> body;
         if (CommandMessage.IsInline(length))
         {
@@ -75,8 +80,8 @@ public sealed class FollowerLoop
             _collectives.BroadcastBody(body);
         }
 
-        CommandMessage.ReadBody(body, tokenCount, outputCount, _command);
-        if (_model.Limits.FindMistake(_command) is { } mistake)
+        CommandMessage.ReadBody(body, tokenCount, outputCount, blockCount, _command);
+        if (_model.Accept(_command) is { } mistake)
         {
             throw Refuse($"a step that this rank cannot run ({mistake})");
         }

@@ -3,27 +3,26 @@ using Distributed.Engine.Kernels;
 namespace Distributed.Engine.Model;
 
 /// <summary>
-/// This rank's keys and values of every position so far, float32 [layer][slot, key-value head, position, padded head], allocated once;
-/// pages that no sequence reaches are never resident.
+/// This rank's keys and values, float32 [layer][block, key-value head, position in the block, padded head], allocated once; pages of blocks that no
+/// sequence ever had are never resident. Which block holds which part of a sequence is in <see cref="BlockTables"/>.
 /// </summary>
 internal sealed unsafe class KeyValueCache : IDisposable
 {
+    /// <summary>Positions of a block: those of the blocks in which attention is defined.</summary>
+    public const int BlockLength = AttentionKernel.BlockLength;
+
     private readonly NativeBuffer[] _keys;
     private readonly NativeBuffer[] _values;
-    private readonly int _headCount;
-    private readonly int _maxSequenceLength;
 
     /// <param name="layerCount">Layers.</param>
-    /// <param name="slotCount">Sequences at once.</param>
+    /// <param name="blockCount">Blocks of all sequences.</param>
     /// <param name="headCount">Key-value heads of this rank.</param>
-    /// <param name="maxSequenceLength">Positions of a sequence.</param>
     /// <param name="headDimension">Width of a head.</param>
-    public KeyValueCache(int layerCount, int slotCount, int headCount, int maxSequenceLength, int headDimension)
+    public KeyValueCache(int layerCount, int blockCount, int headCount, int headDimension)
     {
-        _headCount = headCount;
-        _maxSequenceLength = maxSequenceLength;
         PaddedDimension = (headDimension + 15) & ~15;
-        var length = checked((long)slotCount * headCount * maxSequenceLength * PaddedDimension);
+        BlockStride = checked((nint)headCount * BlockLength * PaddedDimension);
+        var length = checked(blockCount * (long)BlockStride);
         _keys = Allocate(layerCount, length);
         _values = Allocate(layerCount, length);
     }
@@ -31,14 +30,23 @@ internal sealed unsafe class KeyValueCache : IDisposable
     /// <summary>Width of a head with its padding, which stays zero.</summary>
     public int PaddedDimension { get; }
 
+    /// <summary>Floats from a head's part of one block to its part of the next.</summary>
+    public nint BlockStride { get; }
+
     /// <summary>Bytes that the whole cache would occupy.</summary>
     public long ByteCount => _keys.Sum(buffer => buffer.ByteCount) + _values.Sum(buffer => buffer.ByteCount);
 
-    /// <summary>The key of a position: [PaddedDimension], the next position's behind it.</summary>
-    public float* Key(int layer, int slot, int head, int position) => _keys[layer].Data + Offset(slot, head, position);
+    /// <summary>Blocks that hold so many positions of a sequence.</summary>
+    public static int BlocksFor(int positionCount) => (int)(((long)positionCount + BlockLength - 1) / BlockLength);
 
-    /// <summary>The value of a position: [PaddedDimension], the next position's behind it.</summary>
-    public float* Value(int layer, int slot, int head, int position) => _values[layer].Data + Offset(slot, head, position);
+    /// <summary>A head's keys in block 0: [position, PaddedDimension].</summary>
+    public float* Keys(int layer, int head) => _keys[layer].Data + HeadOffset(head);
+
+    /// <summary>A head's values in block 0: [position, PaddedDimension].</summary>
+    public float* Values(int layer, int head) => _values[layer].Data + HeadOffset(head);
+
+    /// <summary>Floats from the first position of block 0 to a position of a block.</summary>
+    public nint Offset(int block, int position) => (block * BlockStride) + ((nint)(position % BlockLength) * PaddedDimension);
 
     public void Dispose()
     {
@@ -57,6 +65,5 @@ internal sealed unsafe class KeyValueCache : IDisposable
         return buffers;
     }
 
-    private nint Offset(int slot, int head, int position)
-        => ((((nint)slot * _headCount) + head) * _maxSequenceLength + position) * PaddedDimension;
+    private nint HeadOffset(int head) => (nint)head * BlockLength * PaddedDimension;
 }

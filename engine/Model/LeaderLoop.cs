@@ -18,7 +18,6 @@ public sealed class LeaderLoop
     private readonly StepCollectives _collectives;
     private readonly StepResult _result;
     private readonly byte[] _message = new byte[CommandMessage.ByteCount];
-    private readonly SlotPositions _positions;
     private byte[] _body = [];
     private byte[] _answers = [];
     private float[] _row = [];
@@ -32,8 +31,11 @@ public sealed class LeaderLoop
         _model = model;
         _collectives = model.Collectives;
         _result = new StepResult(model.Plan, model.Options.MaxTokensPerStep);
-        _positions = new SlotPositions(model.Options.MaxBatchSize);
+        Cache = new CacheBlocks(model.Options.MaxBatchSize, model.Options.MaxSequenceLength, model.Options.CacheBlockCount);
     }
+
+    /// <summary>The blocks of the cache, which steps take as they need them; whoever knows more of the sequences gives them back and shares them.</summary>
+    internal CacheBlocks Cache { get; }
 
     /// <summary>The arithmetic of rank 0.</summary>
     internal KernelSet Kernels => _model.Kernels;
@@ -41,14 +43,19 @@ public sealed class LeaderLoop
     /// <summary>Runs a step on all ranks.</summary>
     /// <returns>The outputs, valid until the next call.</returns>
     /// <exception cref="ArgumentException">
-    /// The command is outside of the model's limits, or leaves a gap between a slot's positions; no rank has heard of it.
+    /// The command is outside of the model's limits, leaves a gap between a slot's positions, or finds the cache full; no rank has heard of it.
     /// </exception>
     /// <exception cref="NonFiniteLogitsException">A rank computed an infinity or NaN; the next step can run.</exception>
     public StepResult Run(StepCommand command)
     {
-        if ((_model.Limits.FindMistake(command) ?? _positions.Advance(command)) is { } mistake)
+        if ((_model.Limits.FindMistake(command) ?? Cache.Advance(command)) is { } mistake)
         {
             throw new ArgumentException(mistake, nameof(command));
+        }
+
+        if (_model.Accept(command) is { } error)
+        {
+            throw new InvalidOperationException(error); // the book and the tables differ
         }
 
         SendStep(command);
@@ -111,8 +118,8 @@ public sealed class LeaderLoop
 
     private void SendStep(StepCommand command)
     {
-        var bodyLength = CommandMessage.BodyByteCount(command.Tokens.Length, command.Outputs.Length);
-        CommandMessage.WriteHeader(_message, CommandKind.Step, command.Tokens.Length, command.Outputs.Length);
+        var bodyLength = CommandMessage.BodyByteCount(command.Tokens.Length, command.Outputs.Length, command.Blocks.Length);
+        CommandMessage.WriteHeader(_message, CommandKind.Step, command.Tokens.Length, command.Outputs.Length, command.Blocks.Length);
         if (CommandMessage.IsInline(bodyLength))
         {
             CommandMessage.WriteBody(command, CommandMessage.InlineBody(_message, bodyLength));

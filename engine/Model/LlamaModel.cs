@@ -19,6 +19,7 @@ public sealed unsafe class LlamaModel : IDisposable
     private readonly ModelContext _context;
     private readonly LlamaWeights _weights;
     private readonly KeyValueCache _cache;
+    private readonly BlockTables _tables;
     private readonly TokenEmbedding _embedding;
     private readonly Attention _attention;
     private readonly FeedForward _feedForward;
@@ -56,14 +57,15 @@ public sealed unsafe class LlamaModel : IDisposable
         }
 
         _checkpoint = checkpoint;
-        Limits = new StepLimits(config.VocabularySize, options.MaxBatchSize, options.MaxSequenceLength, options.MaxTokensPerStep);
-        _cache = new KeyValueCache(
-            config.LayerCount, options.MaxBatchSize, plan.KeyValueHeads.Count, options.MaxSequenceLength, config.HeadDimension);
+        Limits = new StepLimits(
+            config.VocabularySize, options.MaxBatchSize, options.MaxSequenceLength, options.MaxTokensPerStep, options.CacheBlockCount);
+        _cache = new KeyValueCache(config.LayerCount, options.CacheBlockCount, plan.KeyValueHeads.Count, config.HeadDimension);
+        _tables = new BlockTables(options.MaxBatchSize, KeyValueCache.BlocksFor(options.MaxSequenceLength));
         var buffers = new ActivationBuffers(config, plan, _weights, _cache.PaddedDimension, options.MaxTokensPerStep);
         _context = new ModelContext(config, options, plan, kernels, pool, new StepCollectives(group), buffers);
         var stream = new ResidualStream(_context);
         _embedding = new TokenEmbedding(_context, _weights.Embedding);
-        _attention = new Attention(_context, stream, _cache);
+        _attention = new Attention(_context, stream, _cache, _tables);
         _feedForward = new FeedForward(_context, stream);
         _head = new LogitsHead(_context, _weights);
     }
@@ -164,7 +166,21 @@ public sealed unsafe class LlamaModel : IDisposable
         _checkpoint?.Dispose();
     }
 
-    /// <summary>Runs a step that the limits allow, together with all other ranks.</summary>
+    /// <summary>
+    /// One sentence that says what is wrong with a step that rank 0 sent; <see langword="null"/> where nothing is, and its blocks are where the tokens go then.
+    /// </summary>
+    internal string? Accept(StepCommand command)
+    {
+        if (Limits.FindMistake(command) is { } mistake)
+        {
+            return mistake;
+        }
+
+        _tables.Apply(command.Blocks);
+        return _tables.FindMistake(command);
+    }
+
+    /// <summary>Runs a step that was accepted, together with all other ranks.</summary>
     /// <param name="command">The step, the same on every rank.</param>
     /// <param name="answers">[rank, <see cref="StepAnswer"/>] on rank 0, empty elsewhere.</param>
     internal void RunStep(StepCommand command, Span<byte> answers)

@@ -11,6 +11,16 @@ public sealed record LlamaModelOptions
     /// <summary>Sequences that are in the key-value cache at once: slots 0 to MaxBatchSize - 1.</summary>
     public required int MaxBatchSize { get; init; }
 
+    /// <summary>
+    /// Positions that the key-value cache holds for all sequences together, rounded up to whole blocks of 64; <see langword="null"/> for as many as MaxBatchSize
+    /// sequences of MaxSequenceLength have. With fewer a caller must not let more sequences grow than fit.
+    /// </summary>
+    public int? CacheTokenCount { get; init; }
+
+    /// <summary>Blocks of the key-value cache.</summary>
+    internal int CacheBlockCount
+        => CacheTokenCount is { } count ? KeyValueCache.BlocksFor(count) : checked(MaxBatchSize * KeyValueCache.BlocksFor(MaxSequenceLength));
+
     /// <summary>Tokens of the largest step; longer prompts are cut into chunks by the caller, which changes no bit of the result.</summary>
     public int MaxTokensPerStep { get; init; } = 512;
 
@@ -31,6 +41,7 @@ public sealed record LlamaModelOptions
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(MaxSequenceLength);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(MaxBatchSize);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(CacheTokenCount ?? 1, nameof(CacheTokenCount));
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(MaxTokensPerStep);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(ThreadCount);
         ArgumentOutOfRangeException.ThrowIfNegative(FirstProcessor ?? 0, nameof(FirstProcessor));

@@ -26,22 +26,23 @@ internal enum CommandKind : byte
 /// fit is followed by a second message, the <em>body</em>, of the size that the first one states.
 /// </summary>
 /// <remarks>
-/// Little-endian. Header: signature (4 bytes), kind (1), zeros (3), tokens (4), outputs (4), argument (4). Body: 12 bytes a token, 16 an
-/// output. A reader checks everything before it believes anything.
+/// Little-endian. Header: signature (4 bytes), kind (1), zeros (3), tokens (4), outputs (4), argument (4), which of a step is the
+/// number of blocks. Body: 12 bytes a token, 16 an output, 12 a block. A reader checks everything before it believes anything.
 /// </remarks>
 internal static class CommandMessage
 {
     /// <summary>Bytes of the first message: room for a decode step of 35 sequences.</summary>
     public const int ByteCount = 1024;
 
-    private const uint Signature = 0x31504453;
+    private const uint Signature = 0x32504453;
     private const int HeaderByteCount = 20;
     private const int TokenByteCount = 12;
     private const int OutputByteCount = 16;
+    private const int BlockByteCount = 12;
 
-    /// <summary>The bytes of a step's tokens and outputs.</summary>
-    public static int BodyByteCount(int tokenCount, int outputCount)
-        => checked((tokenCount * TokenByteCount) + (outputCount * OutputByteCount));
+    /// <summary>The bytes of a step's tokens, outputs and blocks.</summary>
+    public static int BodyByteCount(int tokenCount, int outputCount, int blockCount)
+        => checked((tokenCount * TokenByteCount) + (outputCount * OutputByteCount) + (blockCount * BlockByteCount));
 
     /// <summary>Whether a body of so many bytes is part of the first message.</summary>
     public static bool IsInline(int bodyByteCount) => bodyByteCount <= ByteCount - HeaderByteCount;
@@ -74,7 +75,7 @@ internal static class CommandMessage
             && (uint)outputCount <= (uint)maxCount;
     }
 
-    /// <summary>Writes tokens and outputs.</summary>
+    /// <summary>Writes tokens, outputs and blocks.</summary>
     public static void WriteBody(StepCommand command, Span<byte> body)
     {
         foreach (var token in command.Tokens)
@@ -93,10 +94,18 @@ internal static class CommandMessage
             BinaryPrimitives.WriteUInt32LittleEndian(body[12..], (uint)output.Detail);
             body = body[OutputByteCount..];
         }
+
+        foreach (var block in command.Blocks)
+        {
+            BinaryPrimitives.WriteInt32LittleEndian(body, block.Slot);
+            BinaryPrimitives.WriteInt32LittleEndian(body[4..], block.Part);
+            BinaryPrimitives.WriteInt32LittleEndian(body[8..], block.Block);
+            body = body[BlockByteCount..];
+        }
     }
 
-    /// <summary>Reads tokens and outputs into <paramref name="command"/>; their values are yet to be checked.</summary>
-    public static void ReadBody(ReadOnlySpan<byte> body, int tokenCount, int outputCount, StepCommand command)
+    /// <summary>Reads tokens, outputs and blocks into <paramref name="command"/>; their values are yet to be checked.</summary>
+    public static void ReadBody(ReadOnlySpan<byte> body, int tokenCount, int outputCount, int blockCount, StepCommand command)
     {
         command.Clear();
         for (var i = 0; i < tokenCount; i++, body = body[TokenByteCount..])
@@ -116,6 +125,14 @@ internal static class CommandMessage
                 BinaryPrimitives.ReadInt32LittleEndian(body[4..]),
                 BinaryPrimitives.ReadSingleLittleEndian(body[8..]),
                 (LogitsDetail)Math.Min(detail, byte.MaxValue));
+        }
+
+        for (var i = 0; i < blockCount; i++, body = body[BlockByteCount..])
+        {
+            command.AddBlock(
+                BinaryPrimitives.ReadInt32LittleEndian(body),
+                BinaryPrimitives.ReadInt32LittleEndian(body[4..]),
+                BinaryPrimitives.ReadInt32LittleEndian(body[8..]));
         }
     }
 }

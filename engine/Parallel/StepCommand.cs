@@ -8,6 +8,12 @@ namespace Distributed.Engine.Parallel;
 /// <param name="Position">Its place in the sequence, from 0.</param>
 public readonly record struct StepToken(int TokenId, int Slot, int Position);
 
+/// <summary>From this step on a block of the cache holds a part of a slot's sequence.</summary>
+/// <param name="Slot">The slot.</param>
+/// <param name="Part">Which part: position / 64.</param>
+/// <param name="Block">The block.</param>
+internal readonly record struct StepBlock(int Slot, int Part, int Block);
+
 /// <summary>How much of a row of logits rank 0 wants to have.</summary>
 public enum LogitsDetail : byte
 {
@@ -47,6 +53,7 @@ public sealed class StepCommand
 {
     private readonly List<StepToken> _tokens = [];
     private readonly List<StepOutput> _outputs = [];
+    private readonly List<StepBlock> _blocks = [];
 
     /// <summary>The tokens to run.</summary>
     public ReadOnlySpan<StepToken> Tokens => CollectionsMarshal.AsSpan(_tokens);
@@ -54,11 +61,15 @@ public sealed class StepCommand
     /// <summary>The logits wanted.</summary>
     public ReadOnlySpan<StepOutput> Outputs => CollectionsMarshal.AsSpan(_outputs);
 
+    /// <summary>What changes in the slots' blocks, which the leader adds.</summary>
+    internal ReadOnlySpan<StepBlock> Blocks => CollectionsMarshal.AsSpan(_blocks);
+
     /// <summary>Empties the command.</summary>
     public void Clear()
     {
         _tokens.Clear();
         _outputs.Clear();
+        _blocks.Clear();
     }
 
     /// <summary>Adds a token; its index is the number of tokens before it.</summary>
@@ -67,4 +78,14 @@ public sealed class StepCommand
     /// <summary>Asks for the logits that follow the token at <paramref name="tokenIndex"/>; see <see cref="StepOutput"/>.</summary>
     public void AddOutput(int tokenIndex, int targetTokenId = -1, float temperature = 0, LogitsDetail detail = LogitsDetail.Best)
         => _outputs.Add(new StepOutput(tokenIndex, targetTokenId, temperature, detail));
+
+    /// <summary>States what changes in the slots' blocks.</summary>
+    internal void SetBlocks(List<StepBlock> blocks)
+    {
+        _blocks.Clear();
+        _blocks.AddRange(blocks);
+    }
+
+    /// <summary>A block of the cache holds a part of a slot from now on.</summary>
+    internal void AddBlock(int slot, int part, int block) => _blocks.Add(new StepBlock(slot, part, block));
 }

@@ -5,8 +5,17 @@ namespace Distributed.Engine.Parallel;
 /// <param name="MaxBatchSize">Slots, and rows that may have to be kept in one step.</param>
 /// <param name="MaxSequenceLength">Positions.</param>
 /// <param name="MaxTokensPerStep">Tokens, and outputs, of a step.</param>
-internal readonly record struct StepLimits(int VocabularySize, int MaxBatchSize, int MaxSequenceLength, int MaxTokensPerStep)
+/// <param name="CacheBlockCount">Blocks of the key-value cache.</param>
+internal readonly record struct StepLimits(int VocabularySize, int MaxBatchSize, int MaxSequenceLength, int MaxTokensPerStep, int CacheBlockCount)
 {
+    private const int BlockLength = 64; // as the kernels have it
+
+    /// <summary>Blocks of the longest sequence.</summary>
+    public int MaxPartCount => (int)(((long)MaxSequenceLength + BlockLength - 1) / BlockLength);
+
+    /// <summary>Changes of blocks in one step: every part of every slot, twice where a slot was given up and taken again.</summary>
+    public int MaxChangeCount => checked(2 * MaxBatchSize * MaxPartCount);
+
     /// <summary>One sentence that says what is wrong with <paramref name="command"/>; <see langword="null"/> where nothing is.</summary>
     public string? FindMistake(StepCommand command)
     {
@@ -21,6 +30,14 @@ internal readonly record struct StepLimits(int VocabularySize, int MaxBatchSize,
             if (!IsBelow(token.TokenId, VocabularySize) || !IsBelow(token.Slot, MaxBatchSize) || !IsBelow(token.Position, MaxSequenceLength))
             {
                 return $"{token} is outside of {VocabularySize} token ids, {MaxBatchSize} slots and {MaxSequenceLength} positions.";
+            }
+        }
+
+        foreach (var block in command.Blocks)
+        {
+            if (!IsBelow(block.Slot, MaxBatchSize) || !IsBelow(block.Part, MaxPartCount) || !IsBelow(block.Block, CacheBlockCount))
+            {
+                return $"{block} is outside of {MaxBatchSize} slots, {MaxPartCount} parts and {CacheBlockCount} blocks.";
             }
         }
 

@@ -22,16 +22,11 @@ public sealed class InferenceScheduler
     private readonly StepPlanner _planner;
     private readonly WakeSignal _wake = new();
     private readonly Lock _gate = new(); // over all that follows, but for what the model's thread alone writes
-    private readonly WaitingQueue _waiting = new();
-    private readonly DrainRate _drainRate = new();
-    private readonly List<ServingRow> _running = []; // in slots; written by the model's thread
-    private readonly List<ServingRow> _preempted = []; // had a slot and gave it up; likewise
-    private readonly Stack<int> _freeSlots;
+    private readonly Residents _residents;
     private readonly List<TaskCompletionSource<RankStatistics[]>> _statisticsWanted = [];
     private readonly SchedulerCounters _counters = new();
     private long _lastCommand = Stopwatch.GetTimestamp(); // when the followers last heard of rank 0
     private long _progress = Stopwatch.GetTimestamp(); // when a step last ended, or work came where there was none
-    private long _nextNumber;
     private TimeSpan _planningTime; // of the step at hand
     private long? _drainDeadline; // timestamp
     private bool _isRunning;
@@ -51,7 +46,7 @@ public sealed class InferenceScheduler
         _stopTokenIds = stopTokenIds.IsDefault ? [] : stopTokenIds;
         _step = new SequenceStep(leader);
         _planner = new StepPlanner(model.Options.MaxTokensPerStep, _options.MaxPrefillTokensPerStep);
-        _freeSlots = new Stack<int>(Enumerable.Range(0, model.Options.MaxBatchSize).Reverse());
+        _residents = new Residents(leader.Cache, model.Options.MaxBatchSize, _counters);
         Limits = new GenerationLimits(model.Options.MaxSequenceLength, model.Options.MaxBatchSize, model.Config.VocabularySize);
     }
 
@@ -74,6 +69,13 @@ public sealed class InferenceScheduler
         var call = new InferenceCall(request, _options.MaxUnreadEvents, Wake);
         var stopTokenIds = request.StopTokenIds.IsDefault ? _stopTokenIds : request.StopTokenIds;
         var row = new ServingRow(call, Limits.MaxSequenceLength, stopTokenIds.AsSpan());
+        if (KeyValueCache.BlocksFor(row.MaxRunCount) > _leader.Cache.TotalCount)
+        {
+            throw new GenerationException(
+                $"The prompt of {row.PromptLength} tokens and its answer may come to {row.MaxTokenCount}, but the key-value cache has room for "
+                + $"{_leader.Cache.TotalCount * KeyValueCache.BlockLength}; ask for fewer max_tokens or make the cache larger.");
+        }
+
         lock (_gate)
         {
             Require(row);
@@ -86,12 +88,12 @@ public sealed class InferenceScheduler
                 return call;
             }
 
-            if (!HasWork())
+            if (!_residents.HasWork)
             {
                 _progress = Stopwatch.GetTimestamp();
             }
 
-            _waiting.Enqueue(row);
+            _residents.Waiting.Enqueue(row);
         }
 
         Wake();
@@ -180,12 +182,15 @@ public sealed class InferenceScheduler
         {
             return _counters.ToSnapshot() with
             {
-                WaitingRequests = _waiting.Count + _preempted.Count,
-                WaitingTokens = _waiting.TokenCount,
-                RunningRequests = _running.Count,
-                StalledRequests = _running.Count(row => row.Call.IsWaitingForReader),
+                WaitingRequests = _residents.WaitingCount,
+                WaitingTokens = _residents.Waiting.TokenCount,
+                RunningRequests = _residents.Running.Count,
+                StalledRequests = _residents.Running.Count(row => row.Call.IsWaitingForReader),
                 SlotCount = Limits.MaxBatchSize,
-                TimeWithoutProgress = HasWork() ? Stopwatch.GetElapsedTime(_progress) : TimeSpan.Zero,
+                UsedBlocks = _leader.Cache.UsedCount,
+                CachedBlocks = _leader.Cache.IdleCount,
+                TotalBlocks = _leader.Cache.TotalCount,
+                TimeWithoutProgress = _residents.HasWork ? Stopwatch.GetElapsedTime(_progress) : TimeSpan.Zero,
                 IsRunning = _isRunning,
                 IsDraining = _drainDeadline is not null || _hasEnded,
             };
@@ -215,25 +220,25 @@ public sealed class InferenceScheduler
         if (_hasEnded || _drainDeadline is not null)
         {
             _counters.Refused++;
-            throw new QueueFullException("The server is shutting down; send the request elsewhere, or again later.", _drainRate.TimeFor(1), isDraining: true);
+            throw new QueueFullException("The server is shutting down; send the request elsewhere, or again later.", _residents.DrainRate.TimeFor(1), isDraining: true);
         }
 
-        _counters.Cancelled += _waiting.RemoveCancelled();
-        var maxCount = _options.MaxQueuedRequests + Math.Max(0, Limits.MaxBatchSize - _running.Count - _preempted.Count);
-        if (_waiting.Count >= maxCount)
+        var waiting = _residents.Waiting;
+        _counters.Cancelled += waiting.RemoveCancelled();
+        if (waiting.Count >= _options.MaxQueuedRequests + _residents.SpareSlotCount)
         {
             _counters.Refused++;
             throw new QueueFullException(
-                $"{_waiting.Count} requests wait, which is all that may; send the request again later.", _drainRate.TimeFor(_waiting.Count), isDraining: false);
+                $"{waiting.Count} requests wait, which is all that may; send the request again later.", _residents.DrainRate.TimeFor(waiting.Count), isDraining: false);
         }
 
-        if (_waiting.Count > 0 && _waiting.TokenCount + row.MaxTokenCount > _options.MaxQueuedTokens)
+        if (waiting.Count > 0 && waiting.TokenCount + row.MaxTokenCount > _options.MaxQueuedTokens)
         {
             _counters.Refused++;
             throw new QueueFullException(
-                $"Requests of {_waiting.TokenCount} tokens wait and this one may come to {row.MaxTokenCount}, with {_options.MaxQueuedTokens} in all; "
+                $"Requests of {waiting.TokenCount} tokens wait and this one may come to {row.MaxTokenCount}, with {_options.MaxQueuedTokens} in all; "
                 + "send it again later, or with fewer max_tokens.",
-                _drainRate.TimeFor(_waiting.Count),
+                _residents.DrainRate.TimeFor(waiting.Count),
                 isDraining: false);
         }
     }
@@ -245,87 +250,20 @@ public sealed class InferenceScheduler
         var started = Stopwatch.GetTimestamp();
         lock (_gate)
         {
-            Sweep();
-            if (_drainDeadline is { } deadline && (!HasRows() || started >= deadline))
+            _residents.Sweep();
+            if (_drainDeadline is { } deadline && (!_residents.Any || started >= deadline))
             {
                 return false;
             }
 
-            Admit();
+            _residents.Grow();
+            _residents.Admit();
         }
 
         _step.Clear();
-        _planner.Plan(_running, _step);
+        _planner.Plan(_residents.Running, _step);
         _planningTime = Stopwatch.GetElapsedTime(started);
         return true;
-    }
-
-    private void Sweep()
-    {
-        _counters.Cancelled += _waiting.RemoveCancelled();
-        for (var i = _running.Count - 1; i >= 0; i--)
-        {
-            var row = _running[i];
-            if (!row.Call.IsCancelled && !row.IsFinished)
-            {
-                continue;
-            }
-
-            _counters.Cancelled += row.IsFinished ? 0 : 1;
-            Release(row);
-        }
-
-        _counters.Cancelled += _preempted.RemoveAll(row => row.Call.IsCancelled);
-    }
-
-    // Rows that had a slot before come first, the oldest of them in front. Rows whose readers do not read give theirs up where others wait.
-    private void Admit()
-    {
-        while (Next() is { } next)
-        {
-            if (_freeSlots.Count == 0)
-            {
-                if (_running.Find(row => row.Call.IsWaitingForReader) is not { } stalled)
-                {
-                    return;
-                }
-
-                Preempt(stalled);
-            }
-
-            if (next.Number >= 0)
-            {
-                _preempted.Remove(next);
-            }
-            else
-            {
-                _waiting.Dequeue();
-                _drainRate.Note();
-                next.Number = _nextNumber++;
-                SchedulerMetrics.QueueTime.Record(next.Age.TotalSeconds);
-            }
-
-            next.Slot = _freeSlots.Pop();
-            _running.Add(next);
-        }
-    }
-
-    private ServingRow? Next()
-        => _preempted.Where(row => !row.Call.IsWaitingForReader).MinBy(row => row.Number) ?? (_waiting.TryPeek(out var row) ? row : null);
-
-    private void Preempt(ServingRow row)
-    {
-        Release(row);
-        row.Restart(0);
-        _preempted.Add(row);
-        _counters.Preemptions++;
-    }
-
-    private void Release(ServingRow row)
-    {
-        _running.Remove(row);
-        _freeSlots.Push(row.Slot);
-        row.Slot = -1;
     }
 
     private void RunStep()
@@ -364,6 +302,14 @@ public sealed class InferenceScheduler
         var (started, modelTime, generated) = (Stopwatch.GetTimestamp(), _step.ModelTime, _step.AppendedCount);
         _step.Run(OnFailure);
         _lastCommand = Stopwatch.GetTimestamp();
+        foreach (var (sequence, _) in _step.Parts)
+        {
+            if (sequence.Slot >= 0)
+            {
+                _leader.Cache.Keep(sequence.Slot, sequence.Tokens, ((ServingRow)sequence).Call.Request.Client);
+            }
+        }
+
         var spent = _step.ModelTime - modelTime;
         var planningTime = _planningTime;
         _planningTime = TimeSpan.Zero;
@@ -392,7 +338,7 @@ public sealed class InferenceScheduler
         lock (_gate)
         {
             _counters.Failed++;
-            Release(row);
+            _residents.Release(row);
         }
     }
 
@@ -438,25 +384,14 @@ public sealed class InferenceScheduler
         {
             _isRunning = false;
             _hasEnded = true;
-            Sweep();
-            List<ServingRow> rows = [.. _running, .. _preempted];
-            while (_waiting.Count > 0)
-            {
-                rows.Add(_waiting.Dequeue());
-            }
-
-            _running.Clear();
-            _preempted.Clear();
+            _residents.Sweep();
+            var rows = _residents.Clear();
             _counters.Failed += rows.Count;
             rows.ForEach(row => row.Fail(message, canResume: true, cause));
             _statisticsWanted.ForEach(wanted => wanted.TrySetCanceled());
             _statisticsWanted.Clear();
         }
     }
-
-    private bool HasRows() => _running.Count + _preempted.Count + _waiting.Count > 0;
-
-    private bool HasWork() => _waiting.Count > 0 || _running.Concat(_preempted).Any(row => !row.Call.IsWaitingForReader);
 
     private void Wake() => _wake.Set();
 }

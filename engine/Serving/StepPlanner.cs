@@ -17,7 +17,7 @@ internal sealed class StepPlanner(int maxTokensPerStep, int maxPrefillTokens)
     /// <summary>Fills an empty step.</summary>
     /// <param name="rows">The rows in slots.</param>
     /// <param name="step">Gets the tokens; none where every row waits for its reader.</param>
-    public void Plan(List<ServingRow> rows, SequenceStep step)
+    public void Plan(IReadOnlyList<ServingRow> rows, SequenceStep step)
     {
         _prompts.Clear();
         for (var i = 0; i < rows.Count; i++)

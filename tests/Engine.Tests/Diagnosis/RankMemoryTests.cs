@@ -39,7 +39,7 @@ public sealed class RankMemoryTests
         Assert.Equal(models.Sum(model => model.MappedByteCount), memory.TotalWeightByteCount);
         Assert.Contains(memory.WeightByteCount, models.Select(model => model.MappedByteCount));
         var largest = models.Select(model => model.Plan.KeyValueHeads.Count).Max();
-        using var cache = new KeyValueCache(Config.LayerCount, 3, largest, 40, Config.HeadDimension);
+        using var cache = new KeyValueCache(Config.LayerCount, 3, largest, Config.HeadDimension);
         Assert.Equal(cache.ByteCount, memory.CacheByteCount);
         Array.ForEach(models, model => model.Dispose());
         Array.ForEach(groups, group => group.Dispose());

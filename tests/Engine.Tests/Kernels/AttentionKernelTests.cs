@@ -66,32 +66,55 @@ public sealed unsafe class AttentionKernelTests
     private static float[][] Rows(int seed, int count, int length)
         => [.. Enumerable.Range(0, count).Select(i => KernelData.Random((seed * 1000) + i, length, magnitude: 1))];
 
-    // What lies behind the rows, and behind each head's width in a query's or key's row, is set as the cache has it.
+    // What lies behind each head's width in a query's or key's row is set as the cache has it, and its blocks lie in an order of their own.
     private static float[][] Attend(KernelSet set, float[][] queries, float[][] keys, float[][] values, float scale)
     {
         var dimension = queries[0].Length;
         var padded = (dimension + 15) / 16 * 16;
         using var q = Pad(queries, padded);
-        using var k = Pad(keys, padded);
-        using var v = Pad(values, padded);
         using var output = KernelData.Native([], guard: (queries.Length * dimension) + 16);
         using var scratch = KernelData.Native([], guard: AttentionKernel.ScratchLength(queries.Length, padded));
-        set.Attend(new AttentionOperands
+        var blocks = Enumerable.Range(0, (keys.Length + AttentionKernel.BlockLength - 1) / AttentionKernel.BlockLength).ToArray();
+        new Random(keys.Length).Shuffle(blocks);
+        using var k = Scatter(keys, padded, blocks);
+        using var v = Scatter(values, padded, blocks);
+        fixed (int* table = blocks)
         {
-            Queries = q.Data,
-            Keys = k.Data,
-            Values = v.Data,
-            Output = output.Data,
-            Scratch = scratch.Data,
-            HeadCount = queries.Length,
-            HeadDimension = dimension,
-            PaddedDimension = padded,
-            PositionCount = keys.Length,
-            Scale = scale,
-        });
+            set.Attend(new AttentionOperands
+            {
+                Queries = q.Data,
+                Keys = k.Data,
+                Values = v.Data,
+                Blocks = table,
+                BlockStride = AttentionKernel.BlockLength * padded,
+                Output = output.Data,
+                Scratch = scratch.Data,
+                HeadCount = queries.Length,
+                HeadDimension = dimension,
+                PaddedDimension = padded,
+                PositionCount = keys.Length,
+                Scale = scale,
+            });
+        }
+
         Assert.True(float.IsNaN(output.Data[queries.Length * dimension]), "Something was written behind the output.");
         var all = KernelData.ToArray(output, queries.Length * dimension);
         return [.. Enumerable.Range(0, queries.Length).Select(head => all[(head * dimension)..((head + 1) * dimension)])];
+    }
+
+    private static NativeBuffer Scatter(float[][] rows, int padded, int[] blocks)
+    {
+        var length = AttentionKernel.BlockLength * padded;
+        var scattered = new float[blocks.Length * length];
+        scattered.AsSpan().Fill(float.NaN);
+        foreach (var (position, row) in rows.Index())
+        {
+            var place = scattered.AsSpan((blocks[position / AttentionKernel.BlockLength] * length) + (position % AttentionKernel.BlockLength * padded), padded);
+            place.Clear();
+            row.CopyTo(place);
+        }
+
+        return KernelData.Native(scattered);
     }
 
     private static NativeBuffer Pad(float[][] rows, int padded)

@@ -5,11 +5,12 @@ namespace Distributed.Engine.Tests.Parallel;
 public sealed class CommandMessageTests
 {
     [Theory]
-    [InlineData(1, 0)]
-    [InlineData(35, 35)]
-    [InlineData(36, 36)]
-    [InlineData(512, 512)]
-    public void Body_AnyStep_ComesBackAsItWas(int tokenCount, int outputCount)
+    [InlineData(1, 0, 0)]
+    [InlineData(1, 1, 90)]
+    [InlineData(35, 35, 2)]
+    [InlineData(36, 36, 0)]
+    [InlineData(512, 512, 100)]
+    public void Body_AnyStep_ComesBackAsItWas(int tokenCount, int outputCount, int blockCount)
     {
         var random = new Random(tokenCount);
         var sent = new StepCommand();
@@ -23,14 +24,20 @@ public sealed class CommandMessageTests
             sent.AddOutput(random.Next(), random.Next(-1, 100), random.NextSingle(), (LogitsDetail)random.Next(4));
         }
 
-        var body = new byte[CommandMessage.BodyByteCount(tokenCount, outputCount)];
+        for (var i = 0; i < blockCount; i++)
+        {
+            sent.AddBlock(random.Next(), random.Next(), random.Next());
+        }
+
+        var body = new byte[CommandMessage.BodyByteCount(tokenCount, outputCount, blockCount)];
         CommandMessage.WriteBody(sent, body);
         var received = StepOf(1, 1);
-        CommandMessage.ReadBody(body, tokenCount, outputCount, received);
+        CommandMessage.ReadBody(body, tokenCount, outputCount, blockCount, received);
 
         Assert.Equal(sent.Tokens.ToArray(), received.Tokens.ToArray());
         Assert.Equal(sent.Outputs.ToArray(), received.Outputs.ToArray());
-        Assert.Equal(tokenCount <= 35, CommandMessage.IsInline(body.Length));
+        Assert.Equal(sent.Blocks.ToArray(), received.Blocks.ToArray());
+        Assert.Equal(tokenCount <= 35 && blockCount <= 3, CommandMessage.IsInline(body.Length));
     }
 
     [Fact]
@@ -70,13 +77,13 @@ public sealed class CommandMessageTests
     [Fact]
     public void Body_RandomBytes_NeverPassesTheLimitsOutOfRange()
     {
-        var limits = new StepLimits(VocabularySize: 100, MaxBatchSize: 4, MaxSequenceLength: 50, MaxTokensPerStep: 16);
+        var limits = new StepLimits(VocabularySize: 100, MaxBatchSize: 4, MaxSequenceLength: 50, MaxTokensPerStep: 16, CacheBlockCount: 3);
         var random = new Random(1);
         var command = new StepCommand();
         var accepted = 0;
         for (var round = 0; round < 20_000; round++)
         {
-            var body = new byte[CommandMessage.BodyByteCount(1, 1)];
+            var body = new byte[CommandMessage.BodyByteCount(1, 1, 1)];
             random.NextBytes(body);
 
             // Mostly small numbers, so that some commands pass.
@@ -85,11 +92,12 @@ public sealed class CommandMessageTests
                 body[i] = (byte)(random.Next(8) == 0 ? body[i] : i % 4 == 0 ? random.Next(3) : 0);
             }
 
-            CommandMessage.ReadBody(body, 1, 1, command);
+            CommandMessage.ReadBody(body, 1, 1, 1, command);
             if (limits.FindMistake(command) is null)
             {
                 accepted++;
-                var (token, output) = (command.Tokens[0], command.Outputs[0]);
+                var (token, output, block) = (command.Tokens[0], command.Outputs[0], command.Blocks[0]);
+                Assert.True(block.Slot is >= 0 and < 4 && block.Part == 0 && block.Block is >= 0 and < 3);
                 Assert.True(token.TokenId is >= 0 and < 100 && token.Slot is >= 0 and < 4 && token.Position is >= 0 and < 50);
                 Assert.True(output.TokenIndex == 0 && output.TargetTokenId is >= -1 and < 100 && (int)output.Detail is >= 0 and <= 3);
                 Assert.True(output.Temperature == 0 || output.Temperature is >= StepOutput.MinTemperature and < float.PositiveInfinity);

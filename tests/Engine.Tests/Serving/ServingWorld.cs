@@ -29,6 +29,7 @@ internal sealed class ServingWorld : IDisposable
         int maxSequenceLength = 256,
         int maxBatchSize = 4,
         int maxTokensPerStep = 512,
+        int? cacheTokenCount = null,
         Action<RandomCheckpoint>? change = null)
     {
         _checkpoint = new RandomCheckpoint(Config, TensorType.Float32, seed: 1);
@@ -37,7 +38,7 @@ internal sealed class ServingWorld : IDisposable
             _checkpoint,
             worldSize,
             EmbeddingLayout.SplitByDimension,
-            ModelWorld.Options(maxSequenceLength, maxBatchSize, maxTokensPerStep: maxTokensPerStep));
+            ModelWorld.Options(maxSequenceLength, maxBatchSize, maxTokensPerStep: maxTokensPerStep) with { CacheTokenCount = cacheTokenCount });
         Scheduler = new InferenceScheduler(World.Model, World.Leader, [2], options);
     }
 
