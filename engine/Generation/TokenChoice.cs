@@ -7,9 +7,8 @@ namespace Distributed.Engine.Generation;
 
 /// <summary>Chooses a sequence's next token from what the leader knows of its logits.</summary>
 /// <remarks>
-/// Candidates are the largest logits only. When the draw is decided among them they are all that it needs; when it is not, the whole row
-/// is fetched and the same walk begins again over it, so that the choice has the same bits either way. Where logits are adjusted the row is there from the
-/// start, and candidates are taken from the adjusted one.
+/// Candidates are the greatest logits only. When the draw is decided among them they are all that it needs; when it is not, the whole row is fetched and the
+/// walk goes on over the others. Where logits are adjusted the row is there from the start, and candidates are taken from the adjusted one.
 /// </remarks>
 internal sealed class TokenChoice
 {
@@ -17,8 +16,7 @@ internal sealed class TokenChoice
     private readonly Nucleus _nucleus = new();
     private readonly DescendingOrder _order = new();
     private readonly AdjustedLogits _adjusted;
-    private readonly int[] _tokenIds = new int[LogitsPiece.MaxCandidateCount];
-    private readonly float[] _logits = new float[LogitsPiece.MaxCandidateCount];
+    private readonly LogitCandidate[] _candidates = new LogitCandidate[LogitsPiece.MaxCandidateCount];
 
     /// <param name="leader">Whose outputs are chosen from; <see langword="null"/> where every output comes with its row.</param>
     /// <param name="kernels">Arithmetic for adjusted rows.</param>
@@ -73,8 +71,8 @@ internal sealed class TokenChoice
             }
         }
 
-        var row = logits.Row.IsEmpty ? _leader!.FetchRow(output) : logits.Row; // without a leader there are rows
-        return Draw(row, options, logits.ScaledMaximum, logits.ScaledSum, unit);
+        // Without a leader there are rows.
+        return DrawFromRow(logits.Row.IsEmpty ? _leader!.FetchRow(output) : logits.Row, logits.Candidates, options, unit);
     }
 
     private (int TokenId, float Logit) ChooseAdjusted(ReadOnlySpan<float> row, Sequence sequence)
@@ -106,32 +104,61 @@ internal sealed class TokenChoice
 
     private int DrawAdjusted(SamplingOptions options, LogitsGroup summary, double unit)
     {
-        var maximum = summary.Maximum / options.Temperature;
-        _nucleus.Begin(options.Temperature, maximum, summary.ScaledSum, options.TopP);
-        var count = _adjusted.Greatest(_tokenIds, _logits);
-        for (var i = 0; i < count; i++)
+        _nucleus.Begin(options.Temperature, summary.Maximum / options.Temperature, summary.ScaledSum, options.TopP);
+        Span<int> tokenIds = stackalloc int[LogitsPiece.MaxCandidateCount];
+        Span<float> logits = stackalloc float[LogitsPiece.MaxCandidateCount];
+        var candidates = _candidates.AsSpan(0, _adjusted.Greatest(tokenIds, logits));
+        for (var i = 0; i < candidates.Length; i++)
+        {
+            candidates[i] = new LogitCandidate(tokenIds[i], logits[i]);
+        }
+
+        foreach (var candidate in candidates)
         {
             // Behind the allowed tokens there are only forbidden ones.
-            if (float.IsNegativeInfinity(_logits[i]) || !_nucleus.TryAdd(_tokenIds[i], _logits[i]) || _nucleus.Decides(unit))
+            if (float.IsNegativeInfinity(candidate.Logit) || !_nucleus.TryAdd(candidate.TokenId, candidate.Logit) || _nucleus.Decides(unit))
             {
                 return _nucleus.Draw(unit).TokenId;
             }
         }
 
-        return Draw(_adjusted.Values, options, maximum, summary.ScaledSum, unit).TokenId;
+        return DrawFromRow(_adjusted.Values, candidates, options, unit).TokenId;
     }
 
-    private (int TokenId, float Logit) Draw(ReadOnlySpan<float> row, SamplingOptions options, float maximum, float sum, double unit)
+    // The nucleus holds the candidates and needs more. Where all tokens are kept their order is anybody's choice: the candidates, then the others as they lie, which
+    // needs no sorting. Otherwise the walk goes on behind the candidates in descending order.
+    private (int TokenId, float Logit) DrawFromRow(
+        ReadOnlySpan<float> row, ReadOnlySpan<LogitCandidate> candidates, SamplingOptions options, double unit)
     {
-        _nucleus.Begin(options.Temperature, maximum, sum, options.TopP);
-        foreach (var tokenId in _order.Sort(row))
+        var last = candidates.IsEmpty ? new LogitCandidate(-1, float.PositiveInfinity) : candidates[^1];
+        if (options.TopP >= 1)
         {
-            if (float.IsNegativeInfinity(row[tokenId]) || !_nucleus.TryAdd(tokenId, row[tokenId]) || _nucleus.Decides(unit))
+            for (var tokenId = 0; tokenId < row.Length; tokenId++)
             {
-                break;
+                if (IsBehind(tokenId, row[tokenId]) && (!_nucleus.TryAdd(tokenId, row[tokenId]) || _nucleus.Decides(unit)))
+                {
+                    break;
+                }
+            }
+
+            return _nucleus.Draw(unit);
+        }
+
+        _order.Begin(row);
+        for (var next = _order.Next(); !next.IsEmpty; next = _order.Next())
+        {
+            foreach (var tokenId in next)
+            {
+                if (IsBehind(tokenId, row[tokenId]) && !_nucleus.TryAdd(tokenId, row[tokenId]))
+                {
+                    return _nucleus.Draw(unit);
+                }
             }
         }
 
         return _nucleus.Draw(unit);
+
+        bool IsBehind(int tokenId, float logit)
+            => !float.IsNegativeInfinity(logit) && (logit < last.Logit || (logit == last.Logit && tokenId > last.TokenId));
     }
 }

@@ -103,7 +103,7 @@ internal sealed unsafe class AdjustedLogits(KernelSet kernels)
     public int IndexOf(float logit) => Values.IndexOf(logit);
 
     /// <summary>Writes the greatest logits, descending, equal ones by ascending id.</summary>
-    /// <returns>How many there are.</returns>
+    /// <returns>How many there are: as many as there is room for, or the whole vocabulary.</returns>
     public int Greatest(Span<int> tokenIds, Span<float> logits)
     {
         fixed (float* values = _logits)

@@ -17,7 +17,6 @@ public sealed class TokenChoiceTests
     [InlineData(0.7f, 0.9f, 1.5)] // the nucleus lies among the candidates
     [InlineData(1f, 0.9f, 0.3)] // it does not
     [InlineData(2f, 0.999f, 1.5)]
-    [InlineData(1f, 1f, 1.5)]
     public void Choose_FromCandidatesOrFromTheRow_IsTheSameToken(float temperature, float topP, double spread)
     {
         var random = new Random(1);

@@ -16,7 +16,7 @@ public sealed class NucleusTests
             var sortedIds = item.GetProperty("sorted_ids").Deserialize<int[]>()!;
             var filtered = item.GetProperty("filtered").Deserialize<float[]>()!;
 
-            var order = new DescendingOrder().Sort(probabilities).ToArray();
+            var order = Walk(new DescendingOrder(), probabilities);
             var kept = Kept(probabilities, order, item.GetProperty("p").GetSingle());
 
             Assert.Equal(sortedIds, order);
@@ -90,20 +90,46 @@ public sealed class NucleusTests
     }
 
     [Fact]
-    public void Sort_RowWithTiesAndZeros_IsDescendingThenById()
+    public void Walk_RowWithTiesAndZeros_IsDescendingThenById()
     {
         float[] logits = [-1f, 3f, 0f, -0f, 3f, float.MinValue, 1e-40f];
 
-        Assert.Equal([1, 4, 6, 2, 3, 0, 5], new DescendingOrder().Sort(logits).ToArray());
+        Assert.Equal([1, 4, 6, 2, 3, 0, 5], Walk(new DescendingOrder(), logits));
     }
 
     [Fact]
-    public void Sort_ShorterRowAfterALongerOne_ForgetsTheLongerOne()
+    public void Walk_ShorterRowAfterALongerOneThatWasLeft_ForgetsTheLongerOne()
     {
         var order = new DescendingOrder();
-        order.Sort([1f, 2f, 3f, 4f]);
+        order.Begin([1f, 2f, 3f, 4f]);
+        order.Next();
 
-        Assert.Equal([1, 0], order.Sort([5f, 6f]).ToArray());
+        Assert.Equal([1, 0], Walk(order, [5f, 6f]));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(1000)]
+    [InlineData(40_000)]
+    public void Walk_RandomRow_IsTheSortedRow(int length)
+    {
+        var random = new Random(length);
+        var logits = Enumerable.Range(0, length).Select(_ => (float)((random.NextDouble() - 0.4) * Math.Pow(10, random.Next(-3, 3)))).ToArray();
+        logits[^1] = float.NegativeInfinity;
+
+        Assert.Equal(Enumerable.Range(0, length).OrderByDescending(id => logits[id]).ThenBy(id => id), Walk(new DescendingOrder(), logits));
+    }
+
+    private static int[] Walk(DescendingOrder order, float[] logits)
+    {
+        var all = new List<int>();
+        order.Begin(logits);
+        for (var next = order.Next(); !next.IsEmpty; next = order.Next())
+        {
+            all.AddRange(next);
+        }
+
+        return [.. all];
     }
 
     private static int[] Kept(float[] probabilities, int[] order, float topP)
