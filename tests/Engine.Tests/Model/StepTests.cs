@@ -37,7 +37,7 @@ public sealed class StepTests
     }
 
     [Fact]
-    public void Run_LargeStep_SendsItsTokensInASecondMessage()
+    public void Run_LargeStep_SendsItsTokensAndBlocksInASecondMessage()
     {
         using var checkpoint = new RandomCheckpoint(Small, TensorType.Float32, seed: 1);
         using var world = ModelWorld.Create(checkpoint, 2, EmbeddingLayout.SplitByDimension, ModelWorld.Options());
@@ -45,7 +45,7 @@ public sealed class StepTests
         world.Leader.Run(Step(100));
 
         Assert.Equal(["Broadcast", "Broadcast"], world.Groups[0].Log.Take(2).Select(entry => entry.Operation));
-        Assert.Equal((100 * 12) + 16, world.Groups[0].Log[1].ByteCount);
+        Assert.Equal((100 * 12) + 16 + (2 * 12), world.Groups[0].Log[1].ByteCount);
         Assert.Equal(2 + (2 * Small.LayerCount) + 1, world.Groups[0].Log.Count);
     }
 
