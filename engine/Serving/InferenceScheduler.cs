@@ -225,11 +225,13 @@ public sealed class InferenceScheduler
 
         var waiting = _residents.Waiting;
         _counters.Cancelled += waiting.RemoveCancelled();
-        if (waiting.Count >= _options.MaxQueuedRequests + _residents.SpareSlotCount)
+        if (_residents.Count >= _options.MaxQueuedRequests + Limits.MaxBatchSize)
         {
             _counters.Refused++;
             throw new QueueFullException(
-                $"{waiting.Count} requests wait, which is all that may; send the request again later.", _residents.DrainRate.TimeFor(waiting.Count), isDraining: false);
+                $"{_residents.WaitingCount} requests wait, which is all that may; send the request again later.",
+                _residents.DrainRate.TimeFor(_residents.WaitingCount),
+                isDraining: false);
         }
 
         if (waiting.Count > 0 && waiting.TokenCount + row.MaxTokenCount > _options.MaxQueuedTokens)
@@ -251,7 +253,7 @@ public sealed class InferenceScheduler
         lock (_gate)
         {
             _residents.Sweep();
-            if (_drainDeadline is { } deadline && (!_residents.Any || started >= deadline))
+            if (_drainDeadline is { } deadline && (_residents.Count == 0 || started >= deadline))
             {
                 return false;
             }

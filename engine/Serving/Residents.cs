@@ -29,11 +29,8 @@ internal sealed class Residents(CacheBlocks cache, int slotCount, SchedulerCount
     /// <summary>Requests that wait for a slot, whether they had one before or not.</summary>
     public int WaitingCount => Waiting.Count + _preempted.Count;
 
-    /// <summary>Slots for which nobody waits yet.</summary>
-    public int SpareSlotCount => Math.Max(0, slotCount - _running.Count - _preempted.Count);
-
-    /// <summary>Whether there are any requests.</summary>
-    public bool Any => _running.Count + WaitingCount > 0;
+    /// <summary>All requests.</summary>
+    public int Count => _running.Count + WaitingCount;
 
     /// <summary>Whether any request could go on if the model were free.</summary>
     public bool HasWork => Waiting.Count > 0 || _running.Exists(CanGoOn) || _preempted.Exists(CanGoOn);

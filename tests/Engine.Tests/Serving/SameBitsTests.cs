@@ -31,6 +31,11 @@ public sealed class SameBitsTests
         var answers = new List<(int Number, Task<List<TokenEvent>> Events)>();
         foreach (var number in Enumerable.Range(0, 3).SelectMany(_ => Enumerable.Range(0, Requests.Value.Length)).OrderBy(_ => random.Next()))
         {
+            if (random.Next(3) == 0)
+            {
+                await Task.Delay(random.Next(5));
+            }
+
             var call = world.Scheduler.Submit(Requests.Value[number]);
             if (random.Next(4) == 0)
             {

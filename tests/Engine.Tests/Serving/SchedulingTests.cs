@@ -121,6 +121,20 @@ public sealed class SchedulingTests
     }
 
     [Fact]
+    public async Task Readers_ThatDoNotRead_CountAmongThoseThatMayWait()
+    {
+        using var world = new ServingWorld(options: new SchedulerOptions { MaxUnreadEvents = 4, MaxQueuedRequests = 2 }, maxBatchSize: 1).Start();
+        var calls = Enumerable.Range(0, 3).Select(_ => world.Scheduler.Submit(Long)).ToList();
+        await Until(() => calls.TrueForAll(call => call.IsWaitingForReader));
+
+        Assert.Throws<QueueFullException>(() => world.Scheduler.Submit(Long));
+
+        calls[0].Dispose();
+        await Until(() => world.Scheduler.Snapshot().CancelledRequests == 1);
+        world.Scheduler.Submit(Long).Dispose();
+    }
+
+    [Fact]
     public async Task Prompt_Short_IsThroughInOneStepBesideALongOne()
     {
         // Both are read from the first step on: the short one takes what it needs, the long one the rest.
