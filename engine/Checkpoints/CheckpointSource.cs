@@ -34,9 +34,11 @@ public abstract class CheckpointSource : IDisposable
     /// <param name="part">0 to <paramref name="partCount"/> - 1.</param>
     /// <param name="partCount">The number of parts, of about equal bytes.</param>
     /// <param name="threadCount">At most so many threads of the pool, the caller's among them.</param>
+    /// <param name="progress">Told the bytes read so far, of those of the part, from any of the threads.</param>
     /// <param name="cancellationToken">Ends it with <see cref="OperationCanceledException"/>.</param>
     /// <exception cref="CheckpointException">A tensor is not what was saved; it is named.</exception>
-    public abstract void VerifyChecksums(int part, int partCount, int threadCount, CancellationToken cancellationToken);
+    public abstract void VerifyChecksums(
+        int part, int partCount, int threadCount, IProgress<(long Done, long Total)>? progress, CancellationToken cancellationToken);
 
     public void Dispose()
     {

@@ -122,7 +122,8 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
     }
 
     /// <summary>Does nothing: safetensors files have no checksums.</summary>
-    public override void VerifyChecksums(int part, int partCount, int threadCount, CancellationToken cancellationToken)
+    public override void VerifyChecksums(
+        int part, int partCount, int threadCount, IProgress<(long Done, long Total)>? progress, CancellationToken cancellationToken)
     {
     }
 

@@ -100,13 +100,14 @@ public sealed class MetaCheckpoint : CheckpointSource
     }
 
     /// <inheritdoc/>
-    public override void VerifyChecksums(int part, int partCount, int threadCount, CancellationToken cancellationToken)
+    public override void VerifyChecksums(
+        int part, int partCount, int threadCount, IProgress<(long Done, long Total)>? progress, CancellationToken cancellationToken)
     {
-        long before = 0;
+        // A storage belongs to the part that its first byte lies in: with as many parts as shards, each part is one file.
+        long start = 0;
+        var parts = new List<(int Shard, ZipMember[] Storages)>();
         for (var number = 0; number < ShardCount; number++)
         {
-            // A storage belongs to the part that its first byte lies in: with as many parts as shards, each part is one file.
-            var start = before;
             ZipMember[] storages =
             [
                 .. _shards[number].Storages.Where(storage =>
@@ -116,12 +117,19 @@ public sealed class MetaCheckpoint : CheckpointSource
                     return (Int128)first * partCount / ByteCount == part;
                 }),
             ];
-            before += _shards[number].ByteCount;
             if (storages.Length > 0)
             {
-                using var shard = MapShard(number);
-                shard.VerifyChecksums(storages, threadCount, progress: null, cancellationToken);
+                parts.Add((number, storages));
             }
+        }
+
+        var total = parts.Sum(shard => shard.Storages.Sum(storage => storage.ByteCount));
+        long done = 0;
+        foreach (var (number, storages) in parts)
+        {
+            using var shard = MapShard(number);
+            shard.VerifyChecksums(storages, threadCount, progress is null ? null : new PartProgress(progress, done, total), cancellationToken);
+            done += storages.Sum(storage => storage.ByteCount);
         }
     }
 
@@ -174,4 +182,10 @@ public sealed class MetaCheckpoint : CheckpointSource
         => name.Split('.') is ["consolidated", var digits, "pth"]
             && int.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
             && name == ShardName(number);
+
+    /// <summary>Tells of one of several files as of all.</summary>
+    private sealed class PartProgress(IProgress<(long Done, long Total)> all, long before, long total) : IProgress<long>
+    {
+        public void Report(long value) => all.Report((before + value, total));
+    }
 }

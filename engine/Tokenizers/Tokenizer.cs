@@ -64,6 +64,16 @@ public abstract class Tokenizer
         return text.Append(decoder.Flush()).ToString();
     }
 
+    /// <summary>What an id adds in the midst of a text, in UTF-8: perhaps a part of a character, and for a special token nothing.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The id is not 0 to <see cref="VocabularySize"/> - 1.</exception>
+    public byte[] Utf8Of(int id)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(id);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(id, VocabularySize);
+        var bytes = BytesOf(id);
+        return bytes.IsEmpty ? Encoding.UTF8.GetBytes(TextOf(id, atStart: false, out _)) : bytes.ToArray();
+    }
+
     /// <summary>The bytes that an id stands for, which its neighbours may complete; empty where it stands for text or for nothing.</summary>
     internal abstract ReadOnlySpan<byte> BytesOf(int id);
 

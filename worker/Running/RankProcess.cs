@@ -35,7 +35,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             {
                 // The ranks of a host share the reading of its files.
                 preparation.Checkpoint.VerifyChecksums(
-                    environment.LocalRank, environment.LocalWorldSize, threadCount, CancellationToken.None);
+                    environment.LocalRank, environment.LocalWorldSize, threadCount, progress: null, CancellationToken.None);
             }
 
             using var group = joining.GetAwaiter().GetResult();

@@ -33,6 +33,26 @@ public sealed class MetaCheckpointTests
         shard.VerifyChecksums(threadCount: 2, progress: null, CancellationToken.None);
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void VerifyChecksums_InParts_ReportsEachPartsBytesAndTogetherAll(int partCount)
+    {
+        using var checkpoint = MetaCheckpoint.Open(Repository.DemoCheckpoint, 1024);
+        long all = 0;
+        for (var part = 0; part < partCount; part++)
+        {
+            var reports = new Reports();
+            checkpoint.VerifyChecksums(part, partCount, threadCount: 2, reports, CancellationToken.None);
+            var total = Assert.Single(reports.Values.Select(value => value.Total).Distinct());
+            Assert.Equal(total, reports.Values.Max(value => value.Done));
+            all += total;
+        }
+
+        Assert.Equal(checkpoint.ByteCount, all);
+    }
+
     [SharedDataTheory("stories260k")]
     [InlineData("mp1", 1, TensorType.Float32, EmbeddingLayout.Whole)]
     [InlineData("mp2", 2, TensorType.Float32, EmbeddingLayout.SplitByDimension)]
@@ -54,5 +74,12 @@ public sealed class MetaCheckpointTests
             Assert.Equal([64L, 172 / shardCount], mapped["layers.4.feed_forward.w2.weight"].Shape.ToArray());
             Assert.False(mapped.Contains("layers.5.feed_forward.w2.weight"));
         }
+    }
+
+    private sealed class Reports : IProgress<(long Done, long Total)>
+    {
+        public System.Collections.Concurrent.ConcurrentBag<(long Done, long Total)> Values { get; } = [];
+
+        public void Report((long Done, long Total) value) => Values.Add(value);
     }
 }

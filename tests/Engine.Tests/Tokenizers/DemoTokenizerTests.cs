@@ -29,6 +29,17 @@ public sealed class DemoTokenizerTests
     }
 
     [Fact]
+    public void Utf8Of_TokensOfATextBehindBos_AreTheTextsBytes()
+    {
+        const string Text = "Wren 😀 lived\nin a garden";
+        var ids = Tokenizer.Encode(Text, bos: true, eos: true);
+
+        Assert.Equal($" {Text}", System.Text.Encoding.UTF8.GetString([.. ids.SelectMany(Tokenizer.Utf8Of)])); // the space that encoding puts there
+        Assert.Empty(Tokenizer.Utf8Of(Tokenizer.BosId));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Tokenizer.Utf8Of(Tokenizer.VocabularySize));
+    }
+
+    [Fact]
     public void Decode_Ids_GivesTheReferencesText()
     {
         foreach (var item in Reference.GetProperty("decode").EnumerateArray())
