@@ -61,7 +61,9 @@ internal static class Program
 
         var given = Environment.GetEnvironmentVariable("WORLD_SIZE");
         var worldSize = int.TryParse(given, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 1;
-        GenerationCommand.Prepare(line, worldSize).Preparation.Dispose();
+        var (command, preparation) = GenerationCommand.Prepare(line, worldSize);
+        preparation.Dispose();
+        command.Dispose();
     }
 
     private static int Run(CommandLine line, RankEnvironment environment, long started)

@@ -12,7 +12,7 @@ namespace Distributed.Collectives.Launching;
 /// moment with <see cref="ExitCodes.GroupFailed"/>. On Linux the kernel also kills the worker when the launcher dies, so that a
 /// stopped one goes too.</para>
 /// <para>SIGINT, SIGTERM, SIGHUP and SIGQUIT end the process at once with <see cref="ExitCodes.ForSignal"/>: its main thread may be
-/// inside a collective, which no cooperative stop reaches.</para>
+/// inside a collective, which no cooperative stop reaches. A program that can stop by itself says so with <see cref="HandleTermination"/>.</para>
 /// </remarks>
 public sealed class LauncherLink
 {
@@ -20,6 +20,7 @@ public sealed class LauncherLink
 
     // Registrations end when they are collected; these are for the life of the process.
     private static PosixSignalRegistration[]? _terminations;
+    private static Action<int>? _firstTermination;
 
     private readonly Lifeline? _lifeline;
 
@@ -84,6 +85,17 @@ public sealed class LauncherLink
         return (environment with { RestartCount = envelope.Epoch, StoreAddress = envelope.StoreAddress, ErrorFile = envelope.ErrorFile }, envelope);
     }
 
+    /// <summary>
+    /// From now on the first SIGTERM, SIGINT or SIGHUP calls <paramref name="handler"/>, on a thread of the pool, in place of ending the process; the next one ends it
+    /// at once, and SIGQUIT always does.
+    /// </summary>
+    /// <param name="handler">Given the signal's number; has the program come to its end.</param>
+    public static void HandleTermination(Action<int> handler)
+    {
+        ArgumentNullException.ThrowIfNull(handler);
+        Volatile.Write(ref _firstTermination, handler);
+    }
+
     private static void EndPromptlyOnSignals() => _terminations ??=
     [
         EndOn(PosixSignal.SIGHUP, 1),
@@ -93,7 +105,17 @@ public sealed class LauncherLink
     ];
 
     private static PosixSignalRegistration EndOn(PosixSignal signal, int number)
-        => PosixSignalRegistration.Create(signal, _ => NativeProcess.ExitNow(ExitCodes.ForSignal(number)));
+        => PosixSignalRegistration.Create(signal, context =>
+        {
+            if (signal == PosixSignal.SIGQUIT || Interlocked.Exchange(ref _firstTermination, null) is not { } handler)
+            {
+                NativeProcess.ExitNow(ExitCodes.ForSignal(number));
+                return;
+            }
+
+            context.Cancel = true;
+            handler(number);
+        });
 
     private static void DieWithLauncher(int launcherId)
     {

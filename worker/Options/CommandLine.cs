@@ -92,6 +92,7 @@ internal sealed record CommandLine(string? Command, OptionValues Values, List<st
         [
             (OptionCatalog.Complete, "Continue texts."),
             (OptionCatalog.Chat, "Answer dialogs in the model's format, from a file or typed."),
+            (OptionCatalog.Serve, "Answer clients over HTTP, with OpenAI's API."),
             (OptionCatalog.Tokenize, "Turn JSON lines on standard input, {\"text\": ...} or {\"tokens\": [...]}, into lines with both and pieces."),
             (OptionCatalog.Convert, "Write a checkpoint in another layout, number of shards or type."),
             (OptionCatalog.Inspect, "Say what a checkpoint is and list its tensors."),

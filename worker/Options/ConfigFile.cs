@@ -65,6 +65,11 @@ internal static class ConfigFile
         {
             var name = property.Name.Replace('_', '-');
             var definition = Array.Find(known, option => option.Name == name || option.ConfigPlural == name);
+            if (definition is null && OptionCatalog.IsPassedOver(command, name))
+            {
+                continue;
+            }
+
             if (definition is null)
             {
                 var keys = string.Join(", ", known.Select(option => option.ConfigPlural ?? option.UnderscoreName));

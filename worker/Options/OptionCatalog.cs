@@ -5,13 +5,17 @@ internal static class OptionCatalog
 {
     public const string Complete = "complete";
     public const string Chat = "chat";
+    public const string Serve = "serve";
     public const string Tokenize = "tokenize";
     public const string Convert = "convert";
     public const string Inspect = "inspect";
     public const string Doctor = "doctor";
 
+    /// <summary>Positions a row under <see cref="Serve"/> where nothing is said, and the model has as many.</summary>
+    public const int ServeSequenceLength = 2048;
+
     /// <summary>All commands, as a sentence lists them.</summary>
-    public const string CommandNames = "complete, chat, tokenize, convert, inspect or doctor";
+    public const string CommandNames = "complete, chat, serve, tokenize, convert, inspect or doctor";
 
     public const string CheckpointDirectory = "ckpt-dir";
     public const string Model = "model";
@@ -46,6 +50,21 @@ internal static class OptionCatalog
     public const string Type = "type";
     public const string WorldSize = "world-size";
     public const string Deep = "deep";
+    public const string Host = "host";
+    public const string Port = "port";
+    public const string AllowedHosts = "allowed-hosts";
+    public const string ApiKey = "api-key";
+    public const string ApiKeyFile = "api-key-file";
+    public const string TlsCertificate = "tls-cert";
+    public const string TlsKey = "tls-key";
+    public const string AllowPlaintextOnNetwork = "allow-plaintext-on-network";
+    public const string ServedModelName = "served-model-name";
+    public const string MaxQueue = "max-queue";
+    public const string MaxQueuedTokens = "max-queued-tokens";
+    public const string MaxRequestsPerKey = "max-requests-per-key";
+    public const string MaxBodySize = "max-body-size";
+    public const string DrainTimeout = "drain-timeout";
+    public const string SsePingInterval = "sse-ping-interval";
 
     /// <summary>The options that say what to run. Where the command line has any of them, those of a config file do not count.</summary>
     public static readonly IReadOnlyList<string> Inputs = [Prompt, PromptTokens, PromptsFile, Dialogs, DialogsFile];
@@ -87,6 +106,17 @@ internal static class OptionCatalog
             new(Dialogs, "JSON", "Dialogs, as in --dialogs-file.") { ConfigOnly = true },
             .. Run,
         ],
+        Serve =>
+        [
+            .. Loading(ServeSequenceLength, "Rows that run together; more requests wait. Default: 8."),
+            new(MaxGenerationLength, "N", "New tokens of a chat answer that names no max_tokens; None for as many as fit. Default: None."),
+            new(Temperature, "T", "Of a request that names none; 0 always takes the most probable token. Default: 1."),
+            new(TopP, "P", "Of a request that names none. Default: 1."),
+            new(Seed, "N", "Of a request that names none. Default: another one each time."),
+            new(StopTokenIds, "IDS", "Token ids that end an answer, such as 2,13, in place of the model's."),
+            .. Listening,
+            .. Common,
+        ],
         Tokenize =>
         [
             Tokenizer,
@@ -119,7 +149,25 @@ internal static class OptionCatalog
         _ => throw new ArgumentOutOfRangeException(nameof(command), command, "No such command."),
     };
 
+    /// <summary>
+    /// Whether <paramref name="key"/> of a config file, which <paramref name="command"/> does not have, is passed over: a file for
+    /// <c>complete</c> or <c>chat</c> serves too.
+    /// </summary>
+    public static bool IsPassedOver(string command, string key)
+        => command == Serve && Of(Complete).Concat(Of(Chat)).Any(option => option.Name == key || option.ConfigPlural == key);
+
     private static IEnumerable<OptionDefinition> ModelOptions(int maxSequenceLength, int maxBatchSize, string maxGenerationLength) =>
+    [
+        .. Loading(maxSequenceLength, $"Rows that run together; more prompts run in consecutive batches. Default: {maxBatchSize}."),
+        new(MaxGenerationLength, "N", $"New tokens a row at most; None for as many as fit. Default: {maxGenerationLength}."),
+        new(Temperature, "T", "0 always takes the most probable token. Default: 0.6."),
+        new(TopP, "P", "Sample from the most probable tokens that together reach P. Default: 0.9."),
+        new(Seed, "N", "Of the draws; the same seed gives the same text on any number of ranks. Default: 1."),
+        new(LogProbabilities, null, "Report log probabilities (with --format json)."),
+        new(StopTokenIds, "IDS", "Token ids that end a row, such as 2,13, in place of the tokenizer's EOS."),
+    ];
+
+    private static IEnumerable<OptionDefinition> Loading(int maxSequenceLength, string maxBatchSize) =>
     [
         new(Model, "DIR", "Folder of a model: Hugging Face's config.json and *.safetensors, or Meta's files, with the tokenizer beside them.")
         {
@@ -132,18 +180,36 @@ internal static class OptionCatalog
         Tokenizer,
         new(DataType, "auto|int8|int4", "auto: weights as they are stored. int8, int4: quantised while loading, a half and a quarter of the memory of bfloat16. Default: auto."),
         new(MaxSequenceLength, "N", $"Positions a row, prompt and new tokens together. Default: {maxSequenceLength}."),
-        new(MaxBatchSize, "N", $"Rows that run together; more prompts run in consecutive batches. Default: {maxBatchSize}."),
-        new(MaxGenerationLength, "N", $"New tokens a row at most; None for as many as fit. Default: {maxGenerationLength}."),
-        new(Temperature, "T", "0 always takes the most probable token. Default: 0.6."),
-        new(TopP, "P", "Sample from the most probable tokens that together reach P. Default: 0.9."),
-        new(Seed, "N", "Of the draws; the same seed gives the same text on any number of ranks. Default: 1."),
-        new(LogProbabilities, null, "Report log probabilities (with --format json)."),
-        new(StopTokenIds, "IDS", "Token ids that end a row, such as 2,13, in place of the tokenizer's EOS."),
+        new(MaxBatchSize, "N", maxBatchSize),
+    ];
+
+    private static IEnumerable<OptionDefinition> Listening =>
+    [
+        new(Host, "ADDRESS", "Where to listen; any but this machine's own needs a key and TLS. Default: 127.0.0.1."),
+        new(Port, "N", "0 for a free one, which is told on stderr. Default: 8080."),
+        new(ApiKey, "KEY", "A key that opens the server; may be repeated. Other users of this machine can read command lines: prefer a file.") { Repeats = true },
+        new(ApiKeyFile, "FILE", "Keys, one a line.") { IsPath = true },
+        new(TlsCertificate, "FILE", "The server's certificate (PEM), for https.") { IsPath = true },
+        new(TlsKey, "FILE", "Its private key (PEM).") { IsPath = true },
+        new(AllowPlaintextOnNetwork, null, "Listen for other machines without TLS, where something before this server encrypts."),
+        new(AllowedHosts, "NAMES", "Names under which the server answers besides localhost; may be repeated.") { Repeats = true },
+        new(ServedModelName, "NAME", "How clients call the model. Default: its folder's name."),
+        new(MaxQueue, "N", "Requests that may wait; more are answered 503. Default: 256."),
+        new(MaxQueuedTokens, "N", "Tokens of prompts and answers that may wait. Default: 1048576."),
+        new(MaxRequestsPerKey, "N", "Requests of one key under way; more are answered 429. Default: with several keys half of all, else no limit."),
+        new(MaxBodySize, "MIB", "Largest body of a request, 1 to 16. Default: 2."),
+        new(DrainTimeout, "SECONDS", "How long running answers may take after SIGTERM; keep it below distrun's --shutdown-timeout. Default: 25."),
+        new(SsePingInterval, "SECONDS", "A silent stream gets a comment so often. Default: 5."),
     ];
 
     private static IEnumerable<OptionDefinition> Run =>
     [
         new(Format, "text|json", "json: one document on standard output and nothing else there. Default: text."),
+        .. Common,
+    ];
+
+    private static IEnumerable<OptionDefinition> Common =>
+    [
         ConfigFile,
         new(Threads, "N", "Compute threads of each rank. Default: OMP_NUM_THREADS, else this rank's share of the cores."),
         new(Transport, "auto|shm|grpc", "Between ranks of one host: shared memory, or gRPC over Unix sockets. Default: DISTRUN_TRANSPORT, else auto."),

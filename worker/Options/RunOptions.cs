@@ -11,7 +11,7 @@ internal enum OutputFormat
     Json,
 }
 
-/// <summary>What <c>complete</c> and <c>chat</c> have in common, read and checked as far as that needs no file.</summary>
+/// <summary>What <c>complete</c>, <c>chat</c> and <c>serve</c> have in common, read and checked as far as that needs no file.</summary>
 internal sealed record RunOptions
 {
     // Beyond these the cache alone would not fit any machine; a typing error is likelier.
@@ -50,12 +50,16 @@ internal sealed record RunOptions
     /// <summary>Reads them for <paramref name="command"/>, whose defaults are those of Meta's example script of that name.</summary>
     public static RunOptions Read(string command, OptionValues values, List<string> problems)
     {
-        var chat = command == OptionCatalog.Chat;
+        var (sequenceLength, batchSize, generationLength) = command switch
+        {
+            OptionCatalog.Chat => (512, 8, (int?)null),
+            OptionCatalog.Serve => (OptionCatalog.ServeSequenceLength, 8, null),
+            _ => (128, 4, 64),
+        };
         var reader = new OptionReader(values, problems);
-        var maxSequenceLength = reader.Integer(OptionCatalog.MaxSequenceLength, chat ? 512 : 128, 1, MaxSequenceLengthLimit);
         var generation = new GenerationOptions
         {
-            MaxGenerationLength = reader.IntegerOrNone(OptionCatalog.MaxGenerationLength, chat ? null : 64, 0, int.MaxValue),
+            MaxGenerationLength = reader.IntegerOrNone(OptionCatalog.MaxGenerationLength, generationLength, 0, int.MaxValue),
             Temperature = reader.Number(OptionCatalog.Temperature, 0.6f),
             TopP = reader.Number(OptionCatalog.TopP, 0.9f),
             Seed = reader.Seed(OptionCatalog.Seed, 1),
@@ -77,8 +81,8 @@ internal sealed record RunOptions
             TokenizerPath = model is not null && !values.Has(OptionCatalog.TokenizerPath)
                 ? ModelFolder.FindTokenizer(model, problems)
                 : reader.Required(OptionCatalog.TokenizerPath, "name the checkpoint's tokenizer.model or tokenizer.json, or a --config that does"),
-            MaxSequenceLength = maxSequenceLength,
-            MaxBatchSize = reader.Integer(OptionCatalog.MaxBatchSize, chat ? 8 : 4, 1, MaxBatchSizeLimit),
+            MaxSequenceLength = reader.Integer(OptionCatalog.MaxSequenceLength, sequenceLength, 1, MaxSequenceLengthLimit),
+            MaxBatchSize = reader.Integer(OptionCatalog.MaxBatchSize, batchSize, 1, MaxBatchSizeLimit),
             WeightFormat = reader.DataType(OptionCatalog.DataType),
             Generation = generation,
             Format = reader.Choice(OptionCatalog.Format, OutputFormat.Text),

@@ -2,8 +2,8 @@ using Distributed.Worker.Options;
 
 namespace Distributed.Worker.Running;
 
-/// <summary><c>complete</c> or <c>chat</c>.</summary>
-internal abstract class GenerationCommand(RunOptions options)
+/// <summary>A command that runs the model on all ranks: <c>complete</c>, <c>chat</c> or <c>serve</c>.</summary>
+internal abstract class GenerationCommand(RunOptions options) : IDisposable
 {
     public RunOptions Options => options;
 
@@ -12,14 +12,36 @@ internal abstract class GenerationCommand(RunOptions options)
     /// <param name="problems">A sentence is added for each mistake.</param>
     public abstract void ReadInputs(Preparation? preparation, List<string> problems);
 
+    /// <summary>Rank 0 begins to load the model.</summary>
+    public virtual void BeginLoading()
+    {
+    }
+
+    /// <summary>Tells how far rank 0 has loaded.</summary>
+    /// <param name="phase">What it is doing.</param>
+    /// <param name="done">Of <paramref name="total"/>, in any unit.</param>
+    /// <param name="total">0 where that is not known.</param>
+    public virtual void TellLoading(string phase, long done, long total)
+    {
+    }
+
     /// <summary>Does the work of rank 0.</summary>
     public abstract void Lead(LeaderSession session);
+
+    /// <summary>Another rank begins to follow.</summary>
+    public virtual void BeginFollowing()
+    {
+    }
+
+    public virtual void Dispose()
+    {
+    }
 
     /// <summary>Reads and checks all that the line says and names: everything but standard input and the weights.</summary>
     /// <param name="line">The command line.</param>
     /// <param name="worldSize">The number of ranks that will load the checkpoint.</param>
     /// <param name="withInputs">Whether prompts or dialogs are read too, which only rank 0 needs.</param>
-    /// <returns>The command, and what it works with, which the caller disposes.</returns>
+    /// <returns>The command, and what it works with; the caller disposes both.</returns>
     /// <exception cref="BadInputException">Something is wrong, with a sentence for each mistake.</exception>
     public static (GenerationCommand Command, Preparation Preparation) Prepare(CommandLine line, int worldSize, bool withInputs = true)
     {
@@ -29,9 +51,12 @@ internal abstract class GenerationCommand(RunOptions options)
         }
 
         var options = RunOptions.Read(name, line.Values, line.Problems);
-        GenerationCommand command = name == OptionCatalog.Chat
-            ? new ChatCommand(options, line.Values)
-            : new CompleteCommand(options, line.Values);
+        GenerationCommand command = name switch
+        {
+            OptionCatalog.Chat => new ChatCommand(options, line.Values),
+            OptionCatalog.Serve => new ServeCommand(options, line.Values),
+            _ => new CompleteCommand(options, line.Values),
+        };
         var preparation = Preparation.TryOpen(options, worldSize, line.Problems);
         if (withInputs)
         {
@@ -44,6 +69,7 @@ internal abstract class GenerationCommand(RunOptions options)
         }
 
         preparation?.Dispose();
+        command.Dispose();
         throw new BadInputException(line.Problems);
     }
 }

@@ -15,6 +15,8 @@ internal sealed class LeaderSession
 
     public required LlamaGenerator Generator { get; init; }
 
+    public required LlamaModel Model { get; init; }
+
     public required LeaderLoop Leader { get; init; }
 
     public required Preparation Preparation { get; init; }

@@ -29,13 +29,19 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
         var joining = Task.Run(() => JoinAsync(new OptionReader(line.Values, [])));
         var (command, preparation) = GenerationCommand.Prepare(line, environment.WorldSize, withInputs: environment.Rank == 0);
         using (preparation)
+        using (command)
         {
+            if (environment.Rank == 0)
+            {
+                command.BeginLoading();
+            }
+
             var threadCount = command.Options.ThreadCount ?? DefaultThreadCount();
             if (!command.Options.SkipsChecksums)
             {
                 // The ranks of a host share the reading of its files.
                 preparation.Checkpoint.VerifyChecksums(
-                    environment.LocalRank, environment.LocalWorldSize, threadCount, progress: null, CancellationToken.None);
+                    environment.LocalRank, environment.LocalWorldSize, threadCount, new Checking(command), CancellationToken.None);
             }
 
             using var group = joining.GetAwaiter().GetResult();
@@ -83,7 +89,8 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             ThreadCount = threadCount,
             WeightFormat = command.Options.WeightFormat,
         };
-        var progress = group.Rank == 0 && options.WeightFormat != WeightFormat.Stored ? new Quantising() : null;
+        command.TellLoading("waiting for all ranks", 0, 0);
+        var progress = group.Rank == 0 && options.WeightFormat != WeightFormat.Stored ? new Quantising(command) : null;
         using var model = LlamaModel.Load(preparation.Checkpoint, group, options, progress);
         group.Barrier(new CollectiveOptions(LoadedTag, LoadLimit));
         if (group.Rank == 0)
@@ -92,6 +99,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
         }
         else
         {
+            command.BeginFollowing();
             new FollowerLoop(model, group).Run();
         }
     }
@@ -107,6 +115,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             {
                 Generator = new LlamaGenerator(
                     model, leader, preparation.Tokenizer, preparation.Checkpoint.EosTokenIds, preparation.ChatFormat),
+                Model = model,
                 Leader = leader,
                 Preparation = preparation,
                 Options = command.Options,
@@ -125,11 +134,20 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
         leader.Stop();
     }
 
-    private sealed class Quantising : IProgress<(long Done, long Total)>
+    private sealed class Checking(GenerationCommand command) : IProgress<(long Done, long Total)>
+    {
+        public void Report((long Done, long Total) value) => command.TellLoading("checking its files", value.Done, value.Total);
+    }
+
+    private sealed class Quantising(GenerationCommand command) : IProgress<(long Done, long Total)>
     {
         private readonly ProgressBar _bar = new();
 
-        public void Report((long Done, long Total) value) => _bar.Report(value.Done, value.Total, "the layers quantised");
+        public void Report((long Done, long Total) value)
+        {
+            _bar.Report(value.Done, value.Total, "the layers quantised");
+            command.TellLoading("quantising its layers", value.Done, value.Total);
+        }
     }
 
     // torchrun sets OMP_NUM_THREADS where several ranks share a machine, and so does distrun.

@@ -143,9 +143,9 @@ public sealed class CommandLineTests
     }
 
     [Theory]
-    [InlineData("Name a command: complete, chat, tokenize, convert, inspect or doctor; worker --help describes them.")]
-    [InlineData("'translate' is no command: name complete, chat, tokenize, convert, inspect or doctor; worker --help describes them.", "translate")]
-    [InlineData("'--seed' is no command: name complete, chat, tokenize, convert, inspect or doctor; worker --help describes them.", "--seed", "3", "translate")]
+    [InlineData("Name a command: complete, chat, serve, tokenize, convert, inspect or doctor; worker --help describes them.")]
+    [InlineData("'translate' is no command: name complete, chat, serve, tokenize, convert, inspect or doctor; worker --help describes them.", "translate")]
+    [InlineData("'--seed' is no command: name complete, chat, serve, tokenize, convert, inspect or doctor; worker --help describes them.", "--seed", "3", "translate")]
     [InlineData("'of time' belongs to no option of complete; put a text with spaces in quotes.", "complete", "--prompt", "Out", "of", "time")]
     [InlineData("--prompt needs a value (TEXT); worker complete --help says which.", "complete", "--prompt")]
     public void Parse_WordsThatFitNowhere_AreOneSentence(string sentence, params string[] arguments)

@@ -1,0 +1,87 @@
+using System.Globalization;
+using Distributed.Collectives.Launching;
+using Distributed.Engine.Serving;
+using Distributed.Worker.Options;
+using Distributed.Worker.Serving;
+using Distributed.Worker.Serving.Answers;
+using Distributed.Worker.Serving.Hosting;
+
+namespace Distributed.Worker.Running;
+
+/// <summary>
+/// Answers clients over HTTP until a signal ends it. Rank 0 listens from the start, and beside its server the model's thread runs what clients ask for; the other ranks
+/// follow. On SIGTERM nothing new is taken, what runs gets time to end, and all ranks end with success.
+/// </summary>
+internal sealed class ServeCommand(RunOptions options, OptionValues values) : GenerationCommand(options)
+{
+    private readonly ServerState _state = new();
+    private ServeOptions? _serving; // of rank 0
+    private ServedModel? _model;
+    private ServingHost? _host;
+
+    public override void ReadInputs(Preparation? preparation, List<string> problems)
+    {
+        _serving = ServeOptions.Read(values, problems);
+        _model = preparation is null ? null : ServedModel.Of(preparation, Options, _serving.ModelName, _serving.Defaults);
+    }
+
+    public override void BeginLoading()
+    {
+        // Both were read, or there were problems.
+        _host = ServingHost.StartAsync(_serving!, _model!, _state, Console.Error, CancellationToken.None).GetAwaiter().GetResult();
+        Console.Error.WriteLine($"Listening at {Address}; the model is being loaded");
+    }
+
+    public override void TellLoading(string phase, long done, long total) => _state.TellLoading(phase, done, total);
+
+    public override void Lead(LeaderSession session)
+    {
+        if (session.Preparation.ChatTemplate?.Warning(session.Preparation.ChatFormat) is { } warning)
+        {
+            Console.Error.WriteLine(warning);
+        }
+
+        var scheduler = new InferenceScheduler(
+            session.Model,
+            session.Leader,
+            _model!.EosTokenIds,
+            new SchedulerOptions { MaxQueuedRequests = _serving!.MaxQueue, MaxQueuedTokens = _serving.MaxQueuedTokens });
+        LauncherLink.HandleTermination(_ => Drain(scheduler));
+        _state.TellReady(scheduler);
+        Console.Error.WriteLine($"Serving {_model.Name} at {Address}/v1 {(_serving.Keys.Count == 0 ? "to this machine, without a key" : "to those who have a key")}");
+        try
+        {
+            scheduler.Run();
+        }
+        catch
+        {
+            _state.TellFailed();
+            throw;
+        }
+
+        var served = scheduler.Snapshot();
+        Console.Error.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"served {served.FinishedRequests} requests | {served.PromptTokens} tokens read, {served.GeneratedTokens} generated | memory "
+            + $"{string.Join(" + ", session.Leader.CollectStatistics().Select(rank => rank.PeakResidentByteCount >> 20))} MiB"));
+    }
+
+    /// <summary>A signal to the job reaches every rank at the same moment; those that follow are told by rank 0 when it is time.</summary>
+    public override void BeginFollowing() => LauncherLink.HandleTermination(static _ => { });
+
+    public override void Dispose()
+    {
+        _host?.DisposeAsync().AsTask().GetAwaiter().GetResult();
+        _serving?.Certificate?.Dispose();
+        base.Dispose();
+    }
+
+    private string Address => _host!.Address.ToString().TrimEnd('/'); // it listens
+
+    private void Drain(InferenceScheduler scheduler)
+    {
+        _state.TellDraining();
+        Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"Ending: what runs has {_serving!.DrainTimeout.TotalSeconds} s to end"));
+        scheduler.Drain(_serving.DrainTimeout);
+    }
+}

@@ -1,0 +1,176 @@
+using System.Runtime.CompilerServices;
+using System.Text;
+using System.Threading.Channels;
+using Distributed.Engine.Generation;
+using Distributed.Engine.Serving;
+using Distributed.Engine.Tokenizers;
+using Distributed.Worker.Serving.Responses;
+using Distributed.Worker.Serving.Text;
+
+namespace Distributed.Worker.Serving.Answers;
+
+/// <summary>
+/// All choices of one answer while they are generated, beside each other. What a slow client does not take stops its own rows and nothing else; disposing gives all
+/// of them up.
+/// </summary>
+internal sealed class AnswerRun : IDisposable
+{
+    private const int MaxUnreadNews = 64;
+
+    private readonly Tokenizer _tokenizer;
+    private readonly IReadOnlyList<ChoicePlan> _plans;
+    private readonly List<InferenceCall> _calls = [];
+    private readonly Channel<ChoiceNews> _news = Channel.CreateBounded<ChoiceNews>(new BoundedChannelOptions(MaxUnreadNews) { SingleReader = true });
+    private readonly CancellationTokenSource _given = new(); // up
+    private long _generatedCount;
+
+    private AnswerRun(Tokenizer tokenizer, IReadOnlyList<ChoicePlan> plans) => (_tokenizer, _plans) = (tokenizer, plans);
+
+    /// <summary>What it has cost so far. A prompt of several choices counts once.</summary>
+    /// <param name="choicesPerPrompt">Choices that share a prompt.</param>
+    public Usage Usage(int choicesPerPrompt)
+    {
+        var first = _calls.Where((_, index) => index % choicesPerPrompt == 0).ToList();
+        return new Usage(
+            first.Sum(call => (long)call.PromptTokenCount), first.Sum(call => (long)call.CachedTokenCount), Interlocked.Read(ref _generatedCount));
+    }
+
+    /// <summary>Hands all choices to the scheduler, or none.</summary>
+    /// <exception cref="QueueFullException">There is no room for all.</exception>
+    /// <exception cref="GenerationException">The model cannot run one.</exception>
+    public static AnswerRun Submit(InferenceScheduler scheduler, Tokenizer tokenizer, IReadOnlyList<ChoicePlan> plans)
+    {
+        var run = new AnswerRun(tokenizer, plans);
+        try
+        {
+            foreach (var plan in plans)
+            {
+                run._calls.Add(scheduler.Submit(plan.Request));
+            }
+
+            return run;
+        }
+        catch
+        {
+            run.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The news of all choices as they come; <see langword="null"/> for each time that so long nothing came.</summary>
+    /// <param name="silence">How long nothing has to come.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    /// <exception cref="InferenceFailedException">A choice cannot be completed.</exception>
+    public async IAsyncEnumerable<ChoiceNews?> ReadAllAsync(TimeSpan silence, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        using var registration = cancellationToken.UnsafeRegister(static run => ((AnswerRun)run!).Dispose(), this);
+        _ = CompleteAsync([.. _calls.Select((call, index) => PumpAsync(index, call))]);
+        var reader = _news.Reader;
+        while (true)
+        {
+            while (reader.TryRead(out var news))
+            {
+                yield return news;
+            }
+
+            var waiting = reader.WaitToReadAsync(cancellationToken).AsTask();
+            while (!waiting.IsCompleted)
+            {
+                await ((Task)waiting).WaitAsync(silence, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                if (!waiting.IsCompleted)
+                {
+                    yield return null;
+                }
+            }
+
+            if (!await waiting)
+            {
+                yield break;
+            }
+        }
+    }
+
+    public void Dispose()
+    {
+        _given.Cancel(); // wakes what waits for room, and stays: a token source without a timer needs no disposal
+        foreach (var call in _calls)
+        {
+            call.Dispose();
+        }
+    }
+
+    private async Task CompleteAsync(Task[] pumps)
+    {
+        try
+        {
+            await foreach (var pump in Task.WhenEach(pumps))
+            {
+                await pump; // the first that fails ends all
+            }
+
+            _news.Writer.TryComplete();
+        }
+        catch (Exception exception)
+        {
+            _news.Writer.TryComplete(exception);
+            Dispose();
+        }
+    }
+
+    // The text of one choice: away from the reader's thread and from the model's.
+    private async Task PumpAsync(int index, InferenceCall call)
+    {
+        await Task.Yield();
+        var plan = _plans[index];
+        var request = plan.Request;
+        var text = new TextStream(_tokenizer, plan.Stop, plan.ContinuesPrompt && plan.Echo.IsEmpty ? request.Prompt.AsSpan() : []);
+        if (!plan.Echo.IsEmpty && !request.ScorePrompt)
+        {
+            await EchoAsync(index, plan, text);
+        }
+
+        await foreach (var news in call.ReadAllAsync(_given.Token))
+        {
+            if (news.FinishReason is { } reason)
+            {
+                var rest = text.Finish();
+                await SendAsync(index, rest, text.IsStopped ? FinishReason.Stop : reason);
+                return;
+            }
+
+            if (news.IsPrompt)
+            {
+                await SendAsync(index, text.PushPrompt(news), null);
+                continue;
+            }
+
+            Interlocked.Increment(ref _generatedCount);
+            var piece = text.Push(news);
+            if (text.IsStopped)
+            {
+                call.Dispose();
+                await SendAsync(index, piece, FinishReason.Stop);
+                return;
+            }
+
+            await SendAsync(index, piece, null);
+        }
+    }
+
+    private async Task EchoAsync(int index, ChoicePlan plan, TextStream text)
+    {
+        var prompt = new StringBuilder();
+        foreach (var tokenId in plan.Echo)
+        {
+            prompt.Append(text.PushPrompt(new TokenEvent(0, tokenId, null, [], null, IsPrompt: true)).Text);
+        }
+
+        await SendAsync(index, new TextPiece(prompt.ToString(), []), null);
+    }
+
+    private ValueTask SendAsync(int index, TextPiece piece, FinishReason? reason)
+    {
+        var shown = _plans[index].WithTokens ? piece : piece with { Tokens = [] };
+        return shown.IsEmpty && reason is null ? default : _news.Writer.WriteAsync(new ChoiceNews(index, shown, reason), _given.Token);
+    }
+}

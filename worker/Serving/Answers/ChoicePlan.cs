@@ -1,0 +1,12 @@
+using System.Collections.Immutable;
+using Distributed.Engine.Serving;
+
+namespace Distributed.Worker.Serving.Answers;
+
+/// <summary>One choice of an answer, before it is run.</summary>
+/// <param name="Request">What the model is asked for.</param>
+/// <param name="Stop">Texts before the first of which it ends.</param>
+/// <param name="Echo">The tokens of the prompt that the text begins with; empty for none.</param>
+/// <param name="ContinuesPrompt">Whether the text goes on where the prompt ends, or is one of its own, as an answer to a dialog is.</param>
+/// <param name="WithTokens">Whether its tokens are told beside its text.</param>
+internal sealed record ChoicePlan(InferenceRequest Request, ImmutableArray<string> Stop, ImmutableArray<int> Echo, bool ContinuesPrompt, bool WithTokens);

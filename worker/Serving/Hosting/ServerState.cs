@@ -1,0 +1,67 @@
+using System.Globalization;
+using Distributed.Engine.Serving;
+using Distributed.Worker.Serving.Requests;
+
+namespace Distributed.Worker.Serving.Hosting;
+
+/// <summary>Whether the server can answer, as the routes for health tell it. Readiness is progress: a model that has work and does none is not ready.</summary>
+/// <param name="stallLimit">How long the model may have work without a step coming to its end, or four steps if they take longer.</param>
+internal sealed class ServerState(TimeSpan stallLimit)
+{
+    private const int StallSteps = 4;
+
+    private volatile InferenceScheduler? _scheduler;
+    private volatile Loading _loading = new("checking its files", 0, 0);
+    private volatile bool _isDraining;
+    private volatile bool _hasFailed;
+
+    public ServerState()
+        : this(TimeSpan.FromSeconds(5))
+    {
+    }
+
+    /// <summary>What runs the requests; <see langword="null"/> before the model is loaded.</summary>
+    public InferenceScheduler? Scheduler => _scheduler;
+
+    /// <summary>The model is being loaded.</summary>
+    /// <param name="phase">What is being done.</param>
+    /// <param name="done">Of <paramref name="total"/>, in any unit.</param>
+    /// <param name="total">0 where it is not known.</param>
+    public void TellLoading(string phase, long done, long total) => _loading = new Loading(phase, done, total);
+
+    /// <summary>The model stands ready.</summary>
+    public void TellReady(InferenceScheduler scheduler) => _scheduler = scheduler;
+
+    /// <summary>The server is going down.</summary>
+    public void TellDraining() => _isDraining = true;
+
+    /// <summary>The group has failed.</summary>
+    public void TellFailed() => _hasFailed = true;
+
+    /// <summary>Why no request is taken now, as the answer to one; <see langword="null"/> where they are.</summary>
+    public ApiException? Refusal()
+        => _hasFailed ? ApiException.Unavailable("A rank of the model failed; the server is ending.", "failed")
+            : _isDraining ? ApiException.Unavailable("The server is ending and takes no new requests.", "draining")
+            : _scheduler is null ? ApiException.Unavailable(_loading.ToString(), "loading", retryAfterSeconds: 1)
+            : null;
+
+    /// <summary>Why requests should go elsewhere: none are taken, or those that were are not got on with.</summary>
+    public ApiException? Unreadiness()
+    {
+        if (Refusal() is { } refusal)
+        {
+            return refusal;
+        }
+
+        var snapshot = _scheduler!.Snapshot(); // there is one where requests are taken
+        var steps = snapshot.Steps == 0 ? TimeSpan.Zero : snapshot.StepTime / snapshot.Steps * StallSteps;
+        return snapshot.TimeWithoutProgress <= (stallLimit > steps ? stallLimit : steps) ? null : ApiException.Unavailable(
+            string.Create(CultureInfo.InvariantCulture, $"The model has had work for {snapshot.TimeWithoutProgress.TotalSeconds:0.0} s and made no progress."), "stalled");
+    }
+
+    private sealed record Loading(string Phase, long Done, long Total)
+    {
+        public override string ToString()
+            => Total <= 0 ? $"Loading the model: {Phase}." : string.Create(CultureInfo.InvariantCulture, $"Loading the model: {Phase}, {100 * Done / Total} %.");
+    }
+}
