@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the foreign programs that tests talk to: the official gRPC implementations, PyTorch, etcd, Slurm, Open MPI and ip (for nodes). Does nothing
+# Installs the foreign programs that tests talk to: the official gRPC implementations, OpenAI's client for JavaScript, PyTorch, etcd, Slurm, Open MPI and ip (for nodes). Does nothing
 # where they are present; on a machine without apt-get or npm the tests that need them are skipped and say why.
 set -eu
 cd "$(dirname "$0")"
@@ -32,12 +32,13 @@ if [ -n "$packages" ]; then
 fi
 
 # node_modules/.package-lock.json is npm's record of what it installed last.
-cd Rpc.Tests/interop/js
-if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
-  if command -v npm >/dev/null; then
-    npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
-    touch node_modules/.package-lock.json
-  else
-    echo "@grpc/grpc-js is not installed (needs npm)" >&2
+for folder in Rpc.Tests/interop/js EndToEnd.Tests/interop/js; do
+  if [ ! "$folder/node_modules/.package-lock.json" -nt "$folder/package-lock.json" ]; then
+    if command -v npm >/dev/null; then
+      npm ci --prefix "$folder" --ignore-scripts --no-fund --no-audit --loglevel=error
+      touch "$folder/node_modules/.package-lock.json"
+    else
+      echo "the npm packages of $folder are not installed (needs npm)" >&2
+    fi
   fi
-fi
+done
