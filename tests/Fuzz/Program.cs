@@ -16,6 +16,7 @@ FuzzTarget[] targets =
         Path.Combine(Distributed.Tests.Repository.Root, "tests", "Engine.Tests", "References", name, "config.json")))]),
     new SentencePieceTarget(),
     new TokenizerJsonTarget(),
+    new RequestTarget(),
 ];
 var chosen = args.Length == 3 ? targets.Where(target => args[0] == "all" || args[0] == target.Name).ToArray() : [];
 if (chosen.Length == 0 || !long.TryParse(args[1], NumberStyles.None, CultureInfo.InvariantCulture, out var first))

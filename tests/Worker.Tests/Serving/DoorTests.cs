@@ -1,5 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using Microsoft.AspNetCore.Routing;
 
@@ -99,6 +101,24 @@ public class DoorTests
         Assert.Equal("Basic", response.Headers.WwwAuthenticate.Single().Scheme);
         using var api = await server.Client.GetAsync(new Uri("/v1/models", UriKind.Relative)).DefaultTimeout();
         Assert.Equal("Bearer", api.Headers.WwwAuthenticate.Single().Scheme);
+    }
+
+    [Fact]
+    public async Task Certificate_OfTwoFiles_IsHttpsWithHttp2()
+    {
+        using var folder = new TemporaryFolder();
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using var certificate = new CertificateRequest("CN=localhost", key, HashAlgorithmName.SHA256)
+            .CreateSelfSigned(DateTimeOffset.UtcNow.AddMinutes(-5), DateTimeOffset.UtcNow.AddDays(1));
+        await using var server = await TestServer.StartAsync(
+            "--tls-cert", folder.Write("cert.pem", certificate.ExportCertificatePem()), "--tls-key", folder.Write("key.pem", key.ExportPkcs8PrivateKeyPem()), "--api-key", "secret");
+        using var handler = new HttpClientHandler { ServerCertificateCustomValidationCallback = (_, shown, _, _) => shown!.Thumbprint == certificate.Thumbprint };
+        using var client = new HttpClient(handler);
+        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(server.Host.Address, "/v1/models")) { Version = HttpVersion.Version20, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+        request.Headers.Authorization = new("Bearer", "secret");
+        using var response = await client.SendAsync(request).DefaultTimeout();
+
+        Assert.Equal(("https", HttpStatusCode.OK, HttpVersion.Version20), (server.Host.Address.Scheme, response.StatusCode, response.Version));
     }
 
     private static byte[] Noise(Random random)

@@ -108,6 +108,10 @@ public class RequestTests
         Assert.Equal(new ResponseFormat(ResponseFormatKind.JsonSchema, """{"type":"object"}"""), generation.Format);
     }
 
+    [Fact]
+    public void Parse_BytesThatAreNoUtf8_AreRefused()
+        => Assert.Throws<ApiException>(() => RequestBody.Parse((byte[])[.. "{\"prompt\":\""u8, 0xC3, .. "\"}"u8]));
+
     [Theory]
     [InlineData("\"a\"", 1)]
     [InlineData("[\"a\",\"b\"]", 2)]

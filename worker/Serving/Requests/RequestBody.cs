@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json;
+using System.Text.Unicode;
 using Microsoft.AspNetCore.Http;
 
 namespace Distributed.Worker.Serving.Requests;
@@ -21,31 +22,45 @@ internal static class RequestBody
             throw ApiException.Request(HttpStatusCode.UnsupportedMediaType, "The Content-Type must be application/json.");
         }
 
+        using var body = new MemoryStream(); // as long as the server takes bodies, and the document's from then on
         try
         {
-            return RequireObject(await JsonDocument.ParseAsync(request.Body, Syntax, request.HttpContext.RequestAborted));
+            await request.Body.CopyToAsync(body, request.HttpContext.RequestAborted);
         }
-        catch (Exception exception) when (Refusal(exception) is { } refusal)
+        catch (BadHttpRequestException exception)
         {
-            throw refusal;
+            throw exception.StatusCode == StatusCodes.Status413PayloadTooLarge
+                ? ApiException.Request(HttpStatusCode.RequestEntityTooLarge, "The body is larger than this server takes.")
+                : ApiException.Request((HttpStatusCode)exception.StatusCode, "The body could not be read to its end.");
         }
+
+        return Parse(body.GetBuffer().AsMemory(0, (int)body.Length));
     }
 
     /// <summary>The object that <paramref name="body"/> is, which the caller disposes.</summary>
     public static JsonDocument Parse(ReadOnlyMemory<byte> body)
     {
+        if (!Utf8.IsValid(body.Span))
+        {
+            throw ApiException.Request(HttpStatusCode.BadRequest, "The body is not UTF-8, in which JSON is written.");
+        }
+
+        JsonDocument document;
         try
         {
-            return RequireObject(JsonDocument.Parse(body, Syntax));
+            document = JsonDocument.Parse(body, Syntax);
         }
-        catch (Exception exception) when (Refusal(exception) is { } refusal)
+        catch (JsonException exception)
         {
-            throw refusal;
+            throw ApiException.Request(
+                HttpStatusCode.BadRequest,
+                $"The body is not JSON of at most {MaxDepth} levels in which every name is there once (line {exception.LineNumber + 1}, byte {exception.BytePositionInLine + 1}).");
         }
-    }
+        catch (InvalidOperationException) // the framework's word for it
+        {
+            throw ApiException.Request(HttpStatusCode.BadRequest, "The body has a name with half a surrogate pair (\\uD800 to \\uDFFF); send text.");
+        }
 
-    private static JsonDocument RequireObject(JsonDocument document)
-    {
         if (document.RootElement.ValueKind == JsonValueKind.Object)
         {
             return document;
@@ -54,17 +69,4 @@ internal static class RequestBody
         document.Dispose();
         throw ApiException.Request(HttpStatusCode.BadRequest, "The body must be a JSON object.");
     }
-
-    private static ApiException? Refusal(Exception exception) => exception switch
-    {
-        JsonException json => ApiException.Request(
-            HttpStatusCode.BadRequest,
-            $"The body is not JSON of at most {MaxDepth} levels in which every name is there once (line {json.LineNumber + 1}, byte {json.BytePositionInLine + 1})."),
-        InvalidOperationException => ApiException.Request( // the framework's word for it
-            HttpStatusCode.BadRequest, "The body has a name with half a surrogate pair (\\uD800 to \\uDFFF); send text."),
-        BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge } => ApiException.Request(
-            HttpStatusCode.RequestEntityTooLarge, "The body is larger than this server takes."),
-        BadHttpRequestException http => ApiException.Request((HttpStatusCode)http.StatusCode, "The body could not be read to its end."),
-        _ => null,
-    };
 }
