@@ -113,6 +113,7 @@ public sealed class ServeTests : IDisposable
     [InlineData("--tls-cert a.pem", "--tls-cert and --tls-key belong together")]
     [InlineData("--tls-cert a.pem --tls-key b.pem", "cannot be used")]
     [InlineData("--api-key-file nowhere", "--api-key-file nowhere cannot be read")]
+    [InlineData("--otlp-endpoint nowhere", "--otlp-endpoint nowhere is not the address of a collector")]
     [InlineData("--port 70000", "--port 70000 is not a whole number from 0 to 65535.")]
     public async Task Serve_OptionsThatAreNotSafeOrCannotBe_AreRefusedBeforeAnyRankStarts(string options, string sentence)
     {

@@ -29,7 +29,8 @@ internal abstract class GenerationCommand(RunOptions options) : IDisposable
     public abstract void Lead(LeaderSession session);
 
     /// <summary>Another rank begins to follow.</summary>
-    public virtual void BeginFollowing()
+    /// <param name="rank">Its number.</param>
+    public virtual void BeginFollowing(int rank)
     {
     }
 

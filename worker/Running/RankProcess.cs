@@ -99,7 +99,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
         }
         else
         {
-            command.BeginFollowing();
+            command.BeginFollowing(group.Rank);
             new FollowerLoop(model, group).Run();
         }
     }

@@ -18,6 +18,7 @@ internal sealed class ServeCommand(RunOptions options, OptionValues values) : Ge
     private ServeOptions? _serving; // of rank 0
     private ServedModel? _model;
     private ServingHost? _host;
+    private IDisposable? _export;
 
     public override void ReadInputs(Preparation? preparation, List<string> problems)
     {
@@ -28,6 +29,7 @@ internal sealed class ServeCommand(RunOptions options, OptionValues values) : Ge
     public override void BeginLoading()
     {
         // Both were read, or there were problems.
+        Export(values, rank: 0);
         _host = ServingHost.StartAsync(_serving!, _model!, _state, Console.Error, CancellationToken.None).GetAwaiter().GetResult();
         Console.Error.WriteLine($"Listening at {Address}; the model is being loaded");
     }
@@ -67,16 +69,24 @@ internal sealed class ServeCommand(RunOptions options, OptionValues values) : Ge
     }
 
     /// <summary>A signal to the job reaches every rank at the same moment; those that follow are told by rank 0 when it is time.</summary>
-    public override void BeginFollowing() => LauncherLink.HandleTermination(static _ => { });
+    public override void BeginFollowing(int rank)
+    {
+        LauncherLink.HandleTermination(static _ => { });
+        Export(values, rank);
+    }
 
     public override void Dispose()
     {
         _host?.DisposeAsync().AsTask().GetAwaiter().GetResult();
+        _export?.Dispose();
         _serving?.Certificate?.Dispose();
         base.Dispose();
     }
 
     private string Address => _host!.Address.ToString().TrimEnd('/'); // it listens
+
+    private void Export(OptionValues values, int rank)
+        => _export = ServeOptions.ReadCollector(values, problems: []) is { } collector ? OtlpExport.Start(collector, rank) : null; // what is wrong with it, rank 0 says
 
     private void Drain(InferenceScheduler scheduler)
     {

@@ -75,8 +75,26 @@ internal sealed record ServeOptions
             DrainTimeout = TimeSpan.FromSeconds(reader.Integer(OptionCatalog.DrainTimeout, 25, 0, 3600)),
             PingInterval = TimeSpan.FromSeconds(reader.Integer(OptionCatalog.SsePingInterval, 5, 1, 3600)),
         };
+        _ = ReadCollector(values, problems); // every rank reads it for itself
         options.RequireSafe(reader.Flag(OptionCatalog.AllowPlaintextOnNetwork), problems);
         return options;
+    }
+
+    /// <summary>Where each rank sends its measurements; <see langword="null"/> for nowhere.</summary>
+    public static Uri? ReadCollector(OptionValues values, List<string> problems)
+    {
+        if (values[OptionCatalog.OtlpEndpoint]?.Last is not { } text)
+        {
+            return null;
+        }
+
+        if (Uri.TryCreate(text, UriKind.Absolute, out var collector) && collector!.Scheme is "http" or "https")
+        {
+            return collector;
+        }
+
+        problems.Add($"--{OptionCatalog.OtlpEndpoint} {OptionReader.Shown(text)} is not the address of a collector; write one such as http://127.0.0.1:4318.");
+        return null;
     }
 
     private static IPAddress ReadAddress(OptionReader reader, List<string> problems)
