@@ -52,6 +52,7 @@ internal static class OptionCatalog
     public const string Deep = "deep";
     public const string Host = "host";
     public const string Port = "port";
+    public const string GrpcPort = "grpc-port";
     public const string AllowedHosts = "allowed-hosts";
     public const string ApiKey = "api-key";
     public const string ApiKeyFile = "api-key-file";
@@ -188,6 +189,7 @@ internal static class OptionCatalog
     [
         new(Host, "ADDRESS", "Where to listen; any but this machine's own needs a key and TLS. Default: 127.0.0.1."),
         new(Port, "N", "0 for a free one, which is told on stderr. Default: 8080."),
+        new(GrpcPort, "N", "Listen for gRPC too, 0 for a free port. Not needed with TLS, where --port takes both. Default: no gRPC."),
         new(ApiKey, "KEY", "A key that opens the server; may be repeated. Other users of this machine can read command lines: prefer a file.") { Repeats = true },
         new(ApiKeyFile, "FILE", "Keys, one a line.") { IsPath = true },
         new(TlsCertificate, "FILE", "The server's certificate (PEM), for https.") { IsPath = true },

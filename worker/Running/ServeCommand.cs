@@ -31,7 +31,8 @@ internal sealed class ServeCommand(RunOptions options, OptionValues values) : Ge
         // Both were read, or there were problems.
         Export(values, rank: 0);
         _host = ServingHost.StartAsync(_serving!, _model!, _state, Console.Error, CancellationToken.None).GetAwaiter().GetResult();
-        Console.Error.WriteLine($"Listening at {Address}; the model is being loaded");
+        var grpc = _host.GrpcAddress is { } address && address != _host.Address ? $", for gRPC at {address.ToString().TrimEnd('/')}" : "";
+        Console.Error.WriteLine($"Listening at {Address}{grpc}; the model is being loaded");
     }
 
     public override void TellLoading(string phase, long done, long total) => _state.TellLoading(phase, done, total);

@@ -18,6 +18,9 @@ internal sealed record ServeOptions
     /// <summary>0 for one that the system chooses.</summary>
     public required int Port { get; init; }
 
+    /// <summary>Where it listens for gRPC without TLS, 0 for a port that the system chooses; <see langword="null"/> for nowhere.</summary>
+    public required int? GrpcPort { get; init; }
+
     /// <summary>Names under which it answers besides those of this machine's loopback.</summary>
     public required IReadOnlyList<string> AllowedHosts { get; init; }
 
@@ -59,6 +62,7 @@ internal sealed record ServeOptions
         {
             Address = ReadAddress(reader, problems),
             Port = reader.Integer(OptionCatalog.Port, 8080, 0, 65535),
+            GrpcPort = values.Has(OptionCatalog.GrpcPort) ? reader.Integer(OptionCatalog.GrpcPort, 0, 0, 65535) : null,
             AllowedHosts = [.. values[OptionCatalog.AllowedHosts]?.Values.SelectMany(text => text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)) ?? []],
             Keys = ReadKeys(values, problems),
             Certificate = ReadCertificate(reader, problems),

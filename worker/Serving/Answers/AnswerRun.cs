@@ -19,12 +19,13 @@ internal sealed class AnswerRun : IDisposable
 
     private readonly Tokenizer _tokenizer;
     private readonly IReadOnlyList<ChoicePlan> _plans;
+    private readonly IDisposable _place;
     private readonly List<InferenceCall> _calls = [];
     private readonly Channel<ChoiceNews> _news = Channel.CreateBounded<ChoiceNews>(new BoundedChannelOptions(MaxUnreadNews) { SingleReader = true });
     private readonly CancellationTokenSource _given = new(); // up
     private long _generatedCount;
 
-    private AnswerRun(Tokenizer tokenizer, IReadOnlyList<ChoicePlan> plans) => (_tokenizer, _plans) = (tokenizer, plans);
+    private AnswerRun(Tokenizer tokenizer, IReadOnlyList<ChoicePlan> plans, IDisposable place) => (_tokenizer, _plans, _place) = (tokenizer, plans, place);
 
     /// <summary>What it has cost so far. A prompt of several choices counts once.</summary>
     /// <param name="choicesPerPrompt">Choices that share a prompt.</param>
@@ -36,11 +37,15 @@ internal sealed class AnswerRun : IDisposable
     }
 
     /// <summary>Hands all choices to the scheduler, or none.</summary>
+    /// <param name="scheduler">Runs them.</param>
+    /// <param name="tokenizer">The model's.</param>
+    /// <param name="plans">The choices.</param>
+    /// <param name="place">What the client holds meanwhile; disposed with the run, or at once where there is none.</param>
     /// <exception cref="QueueFullException">There is no room for all.</exception>
     /// <exception cref="GenerationException">The model cannot run one.</exception>
-    public static AnswerRun Submit(InferenceScheduler scheduler, Tokenizer tokenizer, IReadOnlyList<ChoicePlan> plans)
+    public static AnswerRun Submit(InferenceScheduler scheduler, Tokenizer tokenizer, IReadOnlyList<ChoicePlan> plans, IDisposable place)
     {
-        var run = new AnswerRun(tokenizer, plans);
+        var run = new AnswerRun(tokenizer, plans, place);
         try
         {
             foreach (var plan in plans)
@@ -97,6 +102,8 @@ internal sealed class AnswerRun : IDisposable
         {
             call.Dispose();
         }
+
+        _place.Dispose();
     }
 
     private async Task CompleteAsync(Task[] pumps)

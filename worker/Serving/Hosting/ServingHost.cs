@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Distributed.Worker.Running;
 using Distributed.Worker.Serving.Answers;
+using Distributed.Worker.Serving.Grpc;
 using Distributed.Worker.Serving.Routes;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -30,7 +31,13 @@ internal sealed class ServingHost : IAsyncDisposable
     private ServingHost(WebApplication application, PrometheusText metrics) => (_application, _metrics) = (application, metrics);
 
     /// <summary>Where it listens: <c>http://127.0.0.1:8080</c>.</summary>
-    public Uri Address => new(_application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single());
+    public Uri Address => Addresses[0];
+
+    /// <summary>Where it listens for gRPC; with TLS the same as <see cref="Address"/>, without a port of its own; <see langword="null"/> for nowhere.</summary>
+    public Uri? GrpcAddress => Addresses is [_, var grpc] ? grpc : Address.Scheme == Uri.UriSchemeHttps ? Address : null;
+
+    private Uri[] Addresses
+        => [.. _application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Select(address => new Uri(address))];
 
     /// <summary>Every route.</summary>
     public IEnumerable<RouteEndpoint> Routes => ((IEndpointRouteBuilder)_application).DataSources.SelectMany(source => source.Endpoints).OfType<RouteEndpoint>();
@@ -47,13 +54,20 @@ internal sealed class ServingHost : IAsyncDisposable
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Services.AddRoutingCore();
+        builder.Services.AddSingleton(new AnswerService(model, state, new KeyQuota(options.MaxRequestsPerKey ?? Share(options, model)), log));
+        builder.Services.AddSingleton(provider => new InferenceService(model, provider.GetRequiredService<AnswerService>()));
+        builder.Services.AddGrpc(grpc => grpc.MaxReceiveMessageSize = (int)options.MaxBodyByteCount);
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.AllowSynchronousIO = false;
             SetLimits(kestrel.Limits, options.MaxBodyByteCount);
-            kestrel.Listen(options.Address, options.Port, listen => Secure(listen, options));
+            kestrel.Listen(options.Address, options.Port, listen => Secure(listen, options, HttpProtocols.Http1));
+            if (options.GrpcPort is { } port)
+            {
+                kestrel.Listen(options.Address, port, listen => Secure(listen, options, HttpProtocols.Http2));
+            }
         });
         var application = builder.Build();
         var metrics = new PrometheusText(state);
@@ -63,7 +77,7 @@ internal sealed class ServingHost : IAsyncDisposable
             var gate = new RequestGate(options.Keys, new AllowedHosts(options.Address, options.AllowedHosts), log);
             application.UseRouting();
             application.Use(gate.PassAsync);
-            ServingRoutes.Map(application, options, model, state, metrics, log);
+            ServingRoutes.Map(application, options, model, state, metrics);
             await application.StartAsync(cancellationToken);
             return host;
         }
@@ -89,9 +103,14 @@ internal sealed class ServingHost : IAsyncDisposable
         _metrics.Dispose();
     }
 
-    private static void Secure(ListenOptions listen, ServeOptions options)
+    // Without limit where nobody can be told from another.
+    private static int Share(ServeOptions options, ServedModel model)
+        => options.Keys.Count > 1 ? Math.Max(1, (options.MaxQueue + model.Limits.MaxBatchSize) / 2) : int.MaxValue;
+
+    // Without TLS nothing says which protocol a connection speaks.
+    private static void Secure(ListenOptions listen, ServeOptions options, HttpProtocols plain)
     {
-        listen.Protocols = options.Certificate is null ? HttpProtocols.Http1 : HttpProtocols.Http1AndHttp2;
+        listen.Protocols = options.Certificate is null ? plain : HttpProtocols.Http1AndHttp2;
         if (options.Certificate is { } certificate)
         {
             listen.UseHttps(new HttpsConnectionAdapterOptions

@@ -1,8 +1,6 @@
 using System.Globalization;
-using Distributed.Engine.Generation;
 using Distributed.Engine.Serving;
 using Distributed.Worker.Serving.Answers;
-using Distributed.Worker.Serving.Hosting;
 using Distributed.Worker.Serving.Requests;
 using Distributed.Worker.Serving.Responses;
 using Microsoft.AspNetCore.Http;
@@ -10,7 +8,7 @@ using Microsoft.AspNetCore.Http;
 namespace Distributed.Worker.Serving.Routes;
 
 /// <summary><c>/v1/chat/completions</c> and <c>/v1/completions</c>.</summary>
-internal sealed class GenerationRoutes(ServedModel model, ServerState state, KeyQuota quota, TimeSpan pingInterval, TextWriter log)
+internal sealed class GenerationRoutes(ServedModel model, AnswerService answers, TimeSpan pingInterval)
 {
     private readonly AnswerPlanner _planner = new(model);
     private readonly LogprobsJson _logprobs = new(model.Tokenizer);
@@ -37,14 +35,7 @@ internal sealed class GenerationRoutes(ServedModel model, ServerState state, Key
 
     private async Task AnswerAsync(HttpContext context, IReadOnlyList<ChoicePlan> plans, AnswerDocuments documents, GenerationFields fields)
     {
-        if (state.Refusal() is { } refusal)
-        {
-            throw refusal;
-        }
-
-        using var place = quota.TryEnter(Client.Of(context)) ?? throw ApiException.TooMany(
-            $"This key has {quota.Limit} requests under way, which is its share; send this one again once one of them has ended.", RetryAfterSeconds());
-        using var run = Submit(plans);
+        using var run = answers.Begin(plans, Client.Of(context));
         if (fields.Stream)
         {
             await StreamAsync(context, run, plans.Count, documents, fields);
@@ -61,7 +52,7 @@ internal sealed class GenerationRoutes(ServedModel model, ServerState state, Key
         }
         catch (InferenceFailedException exception)
         {
-            throw Failed(exception);
+            throw answers.Failed(exception);
         }
 
         await JsonResponse.SendAsync(context.Response, json => documents.WriteAnswer(json, choices, run.Usage(fields.N)));
@@ -99,7 +90,7 @@ internal sealed class GenerationRoutes(ServedModel model, ServerState state, Key
         }
         catch (Exception exception) when (!context.RequestAborted.IsCancellationRequested)
         {
-            await stream.SendErrorAsync(Failed(exception)); // and no [DONE]
+            await stream.SendErrorAsync(answers.Failed(exception)); // and no [DONE]
             return;
         }
 
@@ -109,41 +100,6 @@ internal sealed class GenerationRoutes(ServedModel model, ServerState state, Key
         }
 
         await stream.SendDoneAsync();
-    }
-
-    private AnswerRun Submit(IReadOnlyList<ChoicePlan> plans)
-    {
-        try
-        {
-            return AnswerRun.Submit(state.Scheduler!, model.Tokenizer, plans); // there is one where requests are taken
-        }
-        catch (QueueFullException exception)
-        {
-            throw ApiException.Unavailable(
-                exception.Message, exception.IsDraining ? "draining" : "queue_full", (int)Math.Ceiling(exception.RetryAfter.TotalSeconds));
-        }
-        catch (GenerationException exception)
-        {
-            throw ApiException.Request(System.Net.HttpStatusCode.BadRequest, exception.Message);
-        }
-    }
-
-    // One of the key's own requests has to end first. Of all requests one ends so often:
-    private int RetryAfterSeconds()
-    {
-        var ended = state.Scheduler?.Snapshot() is { } now ? now.StepTime / Math.Max(1, now.FinishedRequests + now.CancelledRequests) : TimeSpan.Zero;
-        return Math.Clamp((int)Math.Ceiling(ended.TotalSeconds), 1, 60);
-    }
-
-    private ApiException Failed(Exception exception)
-    {
-        if (state.Refusal() is { } refusal)
-        {
-            return refusal; // the server ends, and that is why
-        }
-
-        var reference = Incident.Tell(log, exception);
-        return ApiException.Internal(reference);
     }
 
     private AnswerHead Head(string prefix) => new(

@@ -1,8 +1,10 @@
 using Distributed.Worker.Serving.Answers;
+using Distributed.Worker.Serving.Grpc;
 using Distributed.Worker.Serving.Hosting;
 using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace Distributed.Worker.Serving.Routes;
 
@@ -11,7 +13,7 @@ internal static class ServingRoutes
 {
     /// <summary>Adds them.</summary>
     public static void Map(
-        IEndpointRouteBuilder routes, ServeOptions options, ServedModel model, ServerState state, PrometheusText metrics, TextWriter log)
+        IEndpointRouteBuilder routes, ServeOptions options, ServedModel model, ServerState state, PrometheusText metrics)
     {
         var anonymous = new AllowAnonymousAttribute();
         var health = new HealthRoutes(state, metrics);
@@ -26,9 +28,9 @@ internal static class ServingRoutes
         routes.MapPost("/tokenize", models.TokenizeAsync);
         routes.MapPost("/detokenize", models.DetokenizeAsync);
 
-        var quota = new KeyQuota(options.MaxRequestsPerKey ?? (options.Keys.Count > 1 ? Math.Max(1, (options.MaxQueue + model.Limits.MaxBatchSize) / 2) : int.MaxValue));
-        var generation = new GenerationRoutes(model, state, quota, options.PingInterval, log);
+        var generation = new GenerationRoutes(model, routes.ServiceProvider.GetRequiredService<AnswerService>(), options.PingInterval);
         routes.MapPost("/v1/chat/completions", generation.ChatAsync);
         routes.MapPost("/v1/completions", generation.CompleteAsync);
+        routes.MapGrpcService<InferenceService>();
     }
 }
