@@ -1,7 +1,10 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Security.Cryptography;
+using System.Text.Json;
+using Distributed.Engine.Constraints;
 using Distributed.Engine.Generation;
+using Distributed.Engine.Sampling;
 using Distributed.Engine.Serving;
 using Distributed.Worker.Serving.Requests;
 
@@ -71,11 +74,6 @@ internal sealed class AnswerPlanner(ServedModel model)
 
     private InferenceRequest Template(ImmutableArray<int> prompt, string param, GenerationFields fields, int? defaultMaxTokens, string client)
     {
-        if (fields.Format.Kind != ResponseFormatKind.Text)
-        {
-            throw ApiException.Field("response_format", "response_format json_object and json_schema are not supported; ask for JSON in the messages.", "unsupported_parameter");
-        }
-
         RequireIds(prompt, param);
         var room = model.Limits.MaxSequenceLength - prompt.Length;
         var wanted = fields.MaxTokens ?? Math.Min(defaultMaxTokens ?? int.MaxValue, Math.Max(room, 1));
@@ -126,6 +124,30 @@ internal sealed class AnswerPlanner(ServedModel model)
     }
 
     // Each is a draw of its own of the same seed, and has a constraint of its own.
-    private static IEnumerable<InferenceRequest> Choices(InferenceRequest template, GenerationFields fields, int first)
-        => Enumerable.Range(first, fields.N).Select(row => template with { Row = row });
+    private IEnumerable<InferenceRequest> Choices(InferenceRequest template, GenerationFields fields, int first)
+        => Enumerable.Range(first, fields.N).Select(row => template with { Row = row, Constraint = ConstraintOf(fields.Format) });
+
+    private TokenConstraint? ConstraintOf(ResponseFormat format)
+    {
+        try
+        {
+            switch (format.Kind)
+            {
+                case ResponseFormatKind.JsonObject:
+                    return model.Constraints.Value.JsonObject();
+                case ResponseFormatKind.JsonSchema:
+                    using (var schema = JsonDocument.Parse(format.Schema!)) // has been read as JSON
+                    {
+                        return model.Constraints.Value.JsonSchema(schema.RootElement);
+                    }
+
+                default:
+                    return null;
+            }
+        }
+        catch (SchemaException exception)
+        {
+            throw ApiException.Field(ResponseFormat.SchemaField, exception.Message);
+        }
+    }
 }

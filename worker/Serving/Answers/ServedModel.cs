@@ -4,6 +4,7 @@ using System.Net;
 using System.Reflection;
 using System.Security.Cryptography;
 using System.Text;
+using Distributed.Engine.Constraints;
 using Distributed.Engine.Generation;
 using Distributed.Engine.Tokenizers;
 using Distributed.Worker.Options;
@@ -21,6 +22,9 @@ internal sealed record ServedModel
     public required Tokenizer Tokenizer { get; init; }
 
     public required ChatFormat ChatFormat { get; init; }
+
+    /// <summary>Holds answers to JSON; made when the first request asks for it.</summary>
+    public required Lazy<ConstraintCompiler> Constraints { get; init; }
 
     public required GenerationLimits Limits { get; init; }
 
@@ -51,6 +55,7 @@ internal sealed record ServedModel
             Name = name ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.CheckpointDirectory!))), // prepared, so it was named
             Tokenizer = tokenizer,
             ChatFormat = preparation.ChatFormat,
+            Constraints = new Lazy<ConstraintCompiler>(() => new ConstraintCompiler(tokenizer)),
             Limits = preparation.Limits,
             EosTokenIds = eos,
             ChatStopTokenIds = options.Generation.StopTokenIds.IsDefault ? [.. eos.Union(preparation.ChatFormat.StopTokenIds(tokenizer))] : eos,

@@ -7,6 +7,9 @@ namespace Distributed.Worker.Serving.Requests;
 /// <param name="Schema">The text of the JSON schema, where <paramref name="Kind"/> is one.</param>
 internal sealed record ResponseFormat(ResponseFormatKind Kind, string? Schema = null)
 {
+    /// <summary>The field that has the schema.</summary>
+    public const string SchemaField = $"{Name}.json_schema.schema";
+
     private const string Name = "response_format";
 
     public static ResponseFormat Text { get; } = new(ResponseFormatKind.Text);
