@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs the foreign programs that tests talk to: the official gRPC implementations, OpenAI's client for JavaScript, PyTorch, etcd, Slurm, Open MPI and ip (for nodes). Does nothing
-# where they are present; on a machine without apt-get or npm the tests that need them are skipped and say why.
+# Installs the foreign programs that tests talk to: the official gRPC implementations, OpenAI's client for JavaScript, Chromium and what drives it,
+# PyTorch, etcd, Slurm, Open MPI and ip (for nodes). Does nothing where they are present; on a machine without apt-get or npm the tests that need them
+# are skipped and say why.
 set -eu
 cd "$(dirname "$0")"
 
@@ -20,6 +21,7 @@ needs "slurmctld slurmd munge" slurmctld -V
 needs openmpi-bin mpirun --version
 needs python3-yaml /usr/bin/python3 -c 'import yaml'
 needs iproute2 ip -V
+needs chromium chromium --version
 needs "nodejs npm" npm --version
 if [ -n "$packages" ]; then
   if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then

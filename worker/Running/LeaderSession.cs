@@ -1,4 +1,5 @@
 using System.Text;
+using Distributed.Collectives;
 using Distributed.Collectives.Launching;
 using Distributed.Engine.Generation;
 using Distributed.Engine.Model;
@@ -14,6 +15,8 @@ internal sealed class LeaderSession
     private static readonly TimeSpan KeepAliveInterval = TimeSpan.FromSeconds(15);
 
     public required LlamaGenerator Generator { get; init; }
+
+    public required ProcessGroup Group { get; init; }
 
     public required LlamaModel Model { get; init; }
 

@@ -115,6 +115,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             {
                 Generator = new LlamaGenerator(
                     model, leader, preparation.Tokenizer, preparation.Checkpoint.EosTokenIds, preparation.ChatFormat),
+                Group = group,
                 Model = model,
                 Leader = leader,
                 Preparation = preparation,

@@ -50,6 +50,7 @@ internal sealed class ServeCommand(RunOptions options, OptionValues values) : Ge
             _model!.EosTokenIds,
             new SchedulerOptions { MaxQueuedRequests = _serving!.MaxQueue, MaxQueuedTokens = _serving.MaxQueuedTokens });
         LauncherLink.HandleTermination(_ => Drain(scheduler));
+        _state.TellGroup(session.Group.WorldSize, session.Group.TransportDescription);
         _state.TellReady(scheduler);
         Console.Error.WriteLine($"Serving {_model.Name} at {Address}/v1 {(_serving.Keys.Count == 0 ? "to this machine, without a key" : "to those who have a key")}");
         try

@@ -23,6 +23,9 @@ internal sealed record ServedModel
 
     public required ChatFormat ChatFormat { get; init; }
 
+    /// <summary>Whether its tokenizer brings a chat template that is known: it was taught to chat.</summary>
+    public required bool HasChatTemplate { get; init; }
+
     /// <summary>Holds answers to JSON; made when the first request asks for it.</summary>
     public required Lazy<ConstraintCompiler> Constraints { get; init; }
 
@@ -55,6 +58,7 @@ internal sealed record ServedModel
             Name = name ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.CheckpointDirectory!))), // prepared, so it was named
             Tokenizer = tokenizer,
             ChatFormat = preparation.ChatFormat,
+            HasChatTemplate = preparation.ChatTemplate?.IsKnown ?? false,
             Constraints = new Lazy<ConstraintCompiler>(() => new ConstraintCompiler(tokenizer)),
             Limits = preparation.Limits,
             EosTokenIds = eos,

@@ -23,6 +23,17 @@ internal sealed class ServerState(TimeSpan stallLimit)
     /// <summary>What runs the requests; <see langword="null"/> before the model is loaded.</summary>
     public InferenceScheduler? Scheduler => _scheduler;
 
+    /// <summary>Ranks of the group; 0 before the model is loaded.</summary>
+    public int WorldSize { get; private set; }
+
+    /// <summary>What connects them; empty before the model is loaded.</summary>
+    public string Transport { get; private set; } = "";
+
+    /// <summary>The ranks have found each other.</summary>
+    /// <param name="worldSize">How many they are.</param>
+    /// <param name="transport">What connects them, for the user.</param>
+    public void TellGroup(int worldSize, string transport) => (WorldSize, Transport) = (worldSize, transport);
+
     /// <summary>The model is being loaded.</summary>
     /// <param name="phase">What is being done.</param>
     /// <param name="done">Of <paramref name="total"/>, in any unit.</param>

@@ -1,6 +1,7 @@
 using Distributed.Worker.Serving.Answers;
 using Distributed.Worker.Serving.Grpc;
 using Distributed.Worker.Serving.Hosting;
+using Distributed.Worker.Serving.Page;
 using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Routing;
@@ -21,6 +22,9 @@ internal static class ServingRoutes
         routes.MapGet("/readyz", health.ReadyAsync).WithMetadata(anonymous);
         routes.MapGet("/health", health.ReadyAsync);
         routes.MapGet("/metrics", health.MetricsAsync);
+
+        routes.MapGet("/status", new StatusRoute(model, state).SendAsync);
+        PageFiles.Map(routes);
 
         var models = new ModelRoutes(model);
         routes.MapGet("/v1/models", models.ListAsync);
