@@ -42,14 +42,21 @@ public static class PeerRendezvous
         var connector = new PeerConnector(self, environment, options, directory);
         try
         {
+            // One that has outlived an attempt has something to lose already; one that is new has not before it has joined.
+            var outlived = options.OutlivesAttempt && envelope.StoreAddress is not null;
+            if (outlived)
+            {
+                await OutlivingRanks.AddAsync(store, self.Rank, limit.Token);
+            }
+
             var group = await connector.ConnectAsync(limit.Token);
 
             // Blocking, as operations are: not on the pool, whose threads drive the connections.
             await Task.Factory.StartNew(
                 () => group.Barrier(new CollectiveOptions(Timeout: options.Timeout)), limit.Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-            if (options.OutlivesAttempt)
+            if (options.OutlivesAttempt && !outlived)
             {
-                await OutlivingRanks.AddAsync(store, self.Rank, limit.Token); // not before: a rank that is still joining has nothing to lose
+                await OutlivingRanks.AddAsync(store, self.Rank, limit.Token);
             }
 
             return group;

@@ -85,7 +85,7 @@ internal sealed class ServingRow : Sequence
     /// <param name="cause">Why; <see langword="null"/> where the message says it all.</param>
     public void Fail(string message, bool canResume, Exception? cause = null)
         => Call.Fail(new InferenceFailedException(
-            message, canResume ? Call.Request with { Generated = [.. Tokens[PromptLength..]] } : null, cause));
+            message, canResume ? Call.Request with { Generated = [.. Tokens[PromptLength..]] } : null, cause, wasRunning: Number >= 0));
 
     protected override void OnToken(int position, float logit, in LogitsResult logits)
     {

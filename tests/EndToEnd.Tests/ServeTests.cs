@@ -85,6 +85,38 @@ public sealed class ServeTests : IDisposable
         await _distrun.AssertNothingIsLeft();
     }
 
+    [LinuxFact]
+    public async Task Serve_RankIsKilledAndStartedAnew_StreamsGoOnWhereTheyWere()
+    {
+        using var launch = await StartAsync(["--max-restarts", "2", "--min-uptime", "0", "--restart-backoff", "0"], "--max-seq-len", "512");
+        var request = Endless.Replace("15000", "400", StringComparison.Ordinal);
+        var undisturbed = await (await _client.SendAsync(Post(request)).DefaultTimeout()).Content.ReadAsStringAsync().DefaultTimeout();
+        var serving = _distrun.RankProcess(launch, 0);
+
+        for (var kill = 0; kill < 2; kill++)
+        {
+            var streams = new List<Task<string>>();
+            for (var stream = 0; stream < 3; stream++)
+            {
+                var answer = await _client.SendAsync(Post(request), HttpCompletionOption.ResponseHeadersRead).DefaultTimeout();
+                streams.Add(answer.Content.ReadAsStringAsync());
+            }
+
+            Assert.Equal(0, Posix.Kill(_distrun.RankProcess(launch, 1), Posix.SigKill));
+            foreach (var text in await Task.WhenAll(streams).WaitAsync(TimeSpan.FromSeconds(60)))
+            {
+                Assert.Equal(TextOf(undisturbed), TextOf(text));
+                Assert.EndsWith("data: [DONE]\n\n", text, StringComparison.Ordinal);
+            }
+        }
+
+        Assert.Equal(serving, _distrun.RankProcess(launch, 0));
+        Assert.Equal(0, Posix.Kill(launch.Id, Posix.SigTerm));
+        await launch.WaitForExitAsync().DefaultTimeout();
+        Assert.Contains("restart 2 of the group in 0 s (2 of 2); rank 0 goes on.", await ErrorAsync(launch), StringComparison.Ordinal);
+        await _distrun.AssertNothingIsLeft();
+    }
+
     [Fact]
     public async Task Serve_OpenAIsClientForJavaScript_PassesAllItsCases()
     {
@@ -125,9 +157,11 @@ public sealed class ServeTests : IDisposable
     }
 
     /// <summary>Starts two ranks, and returns once they answer.</summary>
-    private async Task<Process> StartAsync(params string[] options)
+    private Task<Process> StartAsync(params string[] options) => StartAsync([], options);
+
+    private async Task<Process> StartAsync(string[] launcherOptions, params string[] options)
     {
-        var launch = _distrun.Start([.. Two, .. options]);
+        var launch = _distrun.Start([.. launcherOptions, .. Two, .. options]);
         launch.StandardInput.Close();
         while (await launch.StandardError.ReadLineAsync().DefaultTimeout() is { } line)
         {
@@ -149,4 +183,12 @@ public sealed class ServeTests : IDisposable
         Content = new StringContent(body, Encoding.UTF8, "application/json"),
         Version = HttpVersion.Version11,
     };
+
+    private static string TextOf(string stream) => string.Concat(stream.Split("\n\n", StringSplitOptions.RemoveEmptyEntries)
+        .Where(line => line.StartsWith("data: {", StringComparison.Ordinal))
+        .SelectMany(line =>
+        {
+            using var json = JsonDocument.Parse(line["data: ".Length..]);
+            return json.RootElement.GetProperty("choices").EnumerateArray().Select(choice => choice.GetProperty("text").GetString()).ToArray();
+        }));
 }

@@ -28,6 +28,18 @@ internal abstract class GenerationCommand(RunOptions options) : IDisposable
     /// <summary>Does the work of rank 0.</summary>
     public abstract void Lead(LeaderSession session);
 
+    /// <summary>Whether rank 0 goes on when other ranks are lost and the launcher starts them again.</summary>
+    public virtual bool OutlivesGroup => false;
+
+    /// <summary>Cancelled where rank 0 should wait for no other ranks any more.</summary>
+    public virtual CancellationToken Stopping => CancellationToken.None;
+
+    /// <summary>Rank 0 has lost the others.</summary>
+    /// <param name="goesOn">Whether there may be others.</param>
+    public virtual void TellLost(bool goesOn)
+    {
+    }
+
     /// <summary>Another rank begins to follow.</summary>
     /// <param name="rank">Its number.</param>
     public virtual void BeginFollowing(int rank)

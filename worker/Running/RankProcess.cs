@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.ExceptionServices;
 using Distributed.Collectives;
 using Distributed.Collectives.Launching;
 using Distributed.Engine.Generation;
@@ -26,7 +27,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
     public void Run(CommandLine line)
     {
         // The ranks find each other while each reads and checks its files.
-        var joining = Task.Run(() => JoinAsync(new OptionReader(line.Values, [])));
+        var joining = Task.Run(() => JoinAsync(environment, link.Envelope, line, CancellationToken.None));
         var (command, preparation) = GenerationCommand.Prepare(line, environment.WorldSize, withInputs: environment.Rank == 0);
         using (preparation)
         using (command)
@@ -44,10 +45,35 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
                     environment.LocalRank, environment.LocalWorldSize, threadCount, new Checking(command), CancellationToken.None);
             }
 
-            using var group = joining.GetAwaiter().GetResult();
+            var group = joining.GetAwaiter().GetResult();
+            while (RunUntilLost(group, command, preparation, threadCount) is { } lost)
+            {
+                group = Rejoin(line, command, lost);
+            }
+        }
+    }
+
+    /// <summary>Runs this rank in one group; returns what ended the group, where this rank goes on in the next one.</summary>
+    private CollectiveException? RunUntilLost(ProcessGroup group, GenerationCommand command, Preparation preparation, int threadCount)
+    {
+        using (group)
+        {
             try
             {
                 Run(group, command, preparation, threadCount);
+                return null;
+            }
+            catch (CollectiveException exception) when (environment.Rank == 0 && command.OutlivesGroup)
+            {
+                var goesOn = link.Envelope is not null && environment.MaxRestarts > 0 && !command.Stopping.IsCancellationRequested;
+                command.TellLost(goesOn);
+                if (!goesOn)
+                {
+                    throw;
+                }
+
+                Console.Error.WriteLine($"{exception.Message} What was under way waits for the group's next start.");
+                return exception;
             }
             catch (Exception exception) when (exception is not (CollectiveException or BadInputException or NonFiniteLogitsException))
             {
@@ -57,22 +83,44 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
         }
     }
 
-    private async Task<ProcessGroup> JoinAsync(OptionReader reader)
+    private ProcessGroup Rejoin(CommandLine line, GenerationCommand command, CollectiveException lost)
+    {
+        try
+        {
+            (environment, var group) = NextGroup.JoinAsync(
+                link, environment, (next, envelope, token) => JoinAsync(next, envelope, line, token), command.Stopping).GetAwaiter().GetResult();
+            return group;
+        }
+        catch (OperationCanceledException)
+        {
+            command.TellLost(goesOn: false);
+            ExceptionDispatchInfo.Throw(lost);
+            throw;
+        }
+    }
+
+    private static async Task<ProcessGroup> JoinAsync(RankEnvironment environment, JobEnvelope? envelope, CommandLine line, CancellationToken cancellationToken)
     {
         if (environment.WorldSize == 1)
         {
             return new SingleProcessGroup();
         }
 
-        var envelope = link.Envelope ?? throw new RankEnvironmentException(
-            $"WORLD_SIZE={environment.WorldSize} without a job envelope (DISTRUN_ENVELOPE); start several ranks with distrun.");
+        if (envelope is null)
+        {
+            throw new RankEnvironmentException(
+                $"WORLD_SIZE={environment.WorldSize} without a job envelope (DISTRUN_ENVELOPE); start several ranks with distrun.");
+        }
+
+        var reader = new OptionReader(line.Values, []);
         var options = new PeerRendezvousOptions
         {
+            OutlivesAttempt = environment.Rank == 0 && line.Command == OptionCatalog.Serve,
             Transport = reader.Transport(OptionCatalog.Transport),
             Wire = reader.Wire(OptionCatalog.Wire),
             TraceFile = reader.Text(OptionCatalog.Trace),
         };
-        return await PeerRendezvous.JoinAsync(environment, envelope, options, CancellationToken.None);
+        return await PeerRendezvous.JoinAsync(environment, envelope, options, cancellationToken);
     }
 
     private void Run(ProcessGroup group, GenerationCommand command, Preparation preparation, int threadCount)

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Distributed.Collectives;
 using Distributed.Collectives.Launching;
 using Distributed.Engine.Serving;
 using Distributed.Worker.Options;
@@ -15,6 +16,8 @@ namespace Distributed.Worker.Running;
 internal sealed class ServeCommand(RunOptions options, OptionValues values) : GenerationCommand(options)
 {
     private readonly ServerState _state = new();
+    private readonly CancellationTokenSource _stopping = new();
+    private volatile InferenceScheduler? _scheduler;
     private ServeOptions? _serving; // of rank 0
     private ServedModel? _model;
     private ServingHost? _host;
@@ -35,6 +38,22 @@ internal sealed class ServeCommand(RunOptions options, OptionValues values) : Ge
         Console.Error.WriteLine($"Listening at {Address}{grpc}; the model is being loaded");
     }
 
+    public override bool OutlivesGroup => true;
+
+    public override CancellationToken Stopping => _stopping.Token;
+
+    public override void TellLost(bool goesOn)
+    {
+        if (goesOn)
+        {
+            _state.TellLost();
+        }
+        else
+        {
+            _state.TellFailed();
+        }
+    }
+
     public override void TellLoading(string phase, long done, long total) => _state.TellLoading(phase, done, total);
 
     public override void Lead(LeaderSession session)
@@ -49,7 +68,8 @@ internal sealed class ServeCommand(RunOptions options, OptionValues values) : Ge
             session.Leader,
             _model!.EosTokenIds,
             new SchedulerOptions { MaxQueuedRequests = _serving!.MaxQueue, MaxQueuedTokens = _serving.MaxQueuedTokens });
-        LauncherLink.HandleTermination(_ => Drain(scheduler));
+        _scheduler = scheduler;
+        LauncherLink.HandleTermination(_ => Drain());
         _state.TellGroup(session.Group.WorldSize, session.Group.TransportDescription);
         _state.TellReady(scheduler);
         Console.Error.WriteLine($"Serving {_model.Name} at {Address}/v1 {(_serving.Keys.Count == 0 ? "to this machine, without a key" : "to those who have a key")}");
@@ -57,7 +77,7 @@ internal sealed class ServeCommand(RunOptions options, OptionValues values) : Ge
         {
             scheduler.Run();
         }
-        catch
+        catch (Exception exception) when (exception is not CollectiveException)
         {
             _state.TellFailed();
             throw;
@@ -82,6 +102,7 @@ internal sealed class ServeCommand(RunOptions options, OptionValues values) : Ge
         _host?.DisposeAsync().AsTask().GetAwaiter().GetResult();
         _export?.Dispose();
         _serving?.Certificate?.Dispose();
+        _stopping.Dispose();
         base.Dispose();
     }
 
@@ -90,10 +111,11 @@ internal sealed class ServeCommand(RunOptions options, OptionValues values) : Ge
     private void Export(OptionValues values, int rank)
         => _export = ServeOptions.ReadCollector(values, problems: []) is { } collector ? OtlpExport.Start(collector, rank) : null; // what is wrong with it, rank 0 says
 
-    private void Drain(InferenceScheduler scheduler)
+    private void Drain()
     {
+        _stopping.Cancel();
         _state.TellDraining();
         Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"Ending: what runs has {_serving!.DrainTimeout.TotalSeconds} s to end"));
-        scheduler.Drain(_serving.DrainTimeout);
+        _scheduler!.Drain(_serving.DrainTimeout); // there is one before this is called
     }
 }

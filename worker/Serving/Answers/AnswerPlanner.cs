@@ -46,7 +46,8 @@ internal sealed class AnswerPlanner(ServedModel model)
             StopTokenIds = model.ChatStopTokenIds,
         };
         return [.. Choices(template, request.Generation, 0)
-            .Select(choice => new ChoicePlan(choice, request.Generation.Stop, Echo: [], ContinuesPrompt: false, request.TopLogprobs is not null))];
+            .Select(choice => new ChoicePlan(
+                choice, request.Generation.Stop, Echo: [], ContinuesPrompt: false, request.TopLogprobs is not null, () => ConstraintOf(request.Generation.Format)))];
     }
 
     /// <summary>The choices of a text completion, those of a prompt beside each other.</summary>
@@ -66,7 +67,12 @@ internal sealed class AnswerPlanner(ServedModel model)
                 StopTokenIds = model.EosTokenIds,
             };
             plans.AddRange(Choices(template, request.Generation, plans.Count).Select(choice => new ChoicePlan(
-                choice, request.Generation.Stop, request.Echo ? prompt : [], ContinuesPrompt: true, request.Logprobs is not null)));
+                choice,
+                request.Generation.Stop,
+                request.Echo ? prompt : [],
+                ContinuesPrompt: true,
+                request.Logprobs is not null,
+                () => ConstraintOf(request.Generation.Format))));
         }
 
         return plans;

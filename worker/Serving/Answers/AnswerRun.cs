@@ -4,6 +4,7 @@ using System.Threading.Channels;
 using Distributed.Engine.Generation;
 using Distributed.Engine.Serving;
 using Distributed.Engine.Tokenizers;
+using Distributed.Worker.Serving.Hosting;
 using Distributed.Worker.Serving.Responses;
 using Distributed.Worker.Serving.Text;
 
@@ -17,15 +18,26 @@ internal sealed class AnswerRun : IDisposable
 {
     private const int MaxUnreadNews = 64;
 
+    // A request that the model worked on in two crashes is likely what it crashes of.
+    private const int MaxCrashes = 2;
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
+
+    private readonly ServerState _state;
+    private readonly InferenceScheduler _first;
     private readonly Tokenizer _tokenizer;
     private readonly IReadOnlyList<ChoicePlan> _plans;
     private readonly IDisposable _place;
     private readonly List<InferenceCall> _calls = [];
+    private readonly InferenceCall[] _current; // of each choice, after a restart of the ranks another one
     private readonly Channel<ChoiceNews> _news = Channel.CreateBounded<ChoiceNews>(new BoundedChannelOptions(MaxUnreadNews) { SingleReader = true });
     private readonly CancellationTokenSource _given = new(); // up
     private long _generatedCount;
 
-    private AnswerRun(Tokenizer tokenizer, IReadOnlyList<ChoicePlan> plans, IDisposable place) => (_tokenizer, _plans, _place) = (tokenizer, plans, place);
+    private AnswerRun(ServerState state, InferenceScheduler scheduler, Tokenizer tokenizer, IReadOnlyList<ChoicePlan> plans, IDisposable place)
+    {
+        (_state, _first, _tokenizer, _plans, _place) = (state, scheduler, tokenizer, plans, place);
+        _current = new InferenceCall[plans.Count];
+    }
 
     /// <summary>What it has cost so far. A prompt of several choices counts once.</summary>
     /// <param name="choicesPerPrompt">Choices that share a prompt.</param>
@@ -36,21 +48,22 @@ internal sealed class AnswerRun : IDisposable
             first.Sum(call => (long)call.PromptTokenCount), first.Sum(call => (long)call.CachedTokenCount), Interlocked.Read(ref _generatedCount));
     }
 
-    /// <summary>Hands all choices to the scheduler, or none.</summary>
+    /// <summary>Hands all choices to the scheduler, or none. A choice whose ranks are lost goes on with the next ones where it was.</summary>
+    /// <param name="state">Knows what takes the scheduler's place.</param>
     /// <param name="scheduler">Runs them.</param>
     /// <param name="tokenizer">The model's.</param>
     /// <param name="plans">The choices.</param>
     /// <param name="place">What the client holds meanwhile; disposed with the run, or at once where there is none.</param>
     /// <exception cref="QueueFullException">There is no room for all.</exception>
     /// <exception cref="GenerationException">The model cannot run one.</exception>
-    public static AnswerRun Submit(InferenceScheduler scheduler, Tokenizer tokenizer, IReadOnlyList<ChoicePlan> plans, IDisposable place)
+    public static AnswerRun Submit(ServerState state, InferenceScheduler scheduler, Tokenizer tokenizer, IReadOnlyList<ChoicePlan> plans, IDisposable place)
     {
-        var run = new AnswerRun(tokenizer, plans, place);
+        var run = new AnswerRun(state, scheduler, tokenizer, plans, place);
         try
         {
-            foreach (var plan in plans)
+            foreach (var (index, plan) in plans.Index())
             {
-                run._calls.Add(scheduler.Submit(plan.Request));
+                run._calls.Add(run._current[index] = scheduler.Submit(plan.Request));
             }
 
             return run;
@@ -69,7 +82,7 @@ internal sealed class AnswerRun : IDisposable
     public async IAsyncEnumerable<ChoiceNews?> ReadAllAsync(TimeSpan silence, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         using var registration = cancellationToken.UnsafeRegister(static run => ((AnswerRun)run!).Dispose(), this);
-        _ = CompleteAsync([.. _calls.Select((call, index) => PumpAsync(index, call))]);
+        _ = CompleteAsync([.. _plans.Select((_, index) => PumpAsync(index))]);
         var reader = _news.Reader;
         while (true)
         {
@@ -98,9 +111,12 @@ internal sealed class AnswerRun : IDisposable
     public void Dispose()
     {
         _given.Cancel(); // wakes what waits for room, and stays: a token source without a timer needs no disposal
-        foreach (var call in _calls)
+        lock (_current)
         {
-            call.Dispose();
+            foreach (var call in _current)
+            {
+                call?.Dispose(); // null where one could not be handed over
+            }
         }
 
         _place.Dispose();
@@ -125,7 +141,7 @@ internal sealed class AnswerRun : IDisposable
     }
 
     // The text of one choice: away from the reader's thread and from the model's.
-    private async Task PumpAsync(int index, InferenceCall call)
+    private async Task PumpAsync(int index)
     {
         await Task.Yield();
         var plan = _plans[index];
@@ -136,7 +152,7 @@ internal sealed class AnswerRun : IDisposable
             await EchoAsync(index, plan, text);
         }
 
-        await foreach (var news in call.ReadAllAsync(_given.Token))
+        await foreach (var news in ReadAsync(index))
         {
             if (news.FinishReason is { } reason)
             {
@@ -155,12 +171,70 @@ internal sealed class AnswerRun : IDisposable
             var piece = text.Push(news);
             if (text.IsStopped)
             {
-                call.Dispose();
+                _current[index].Dispose();
                 await SendAsync(index, piece, FinishReason.Stop);
                 return;
             }
 
             await SendAsync(index, piece, null);
+        }
+    }
+
+    // What a choice's call tells, and the calls that take its place.
+    private async IAsyncEnumerable<TokenEvent> ReadAsync(int index)
+    {
+        var scheduler = _first;
+        for (var crashes = 0; ;)
+        {
+            InferenceFailedException? lost = null;
+            await using var news = _current[index].ReadAllAsync(_given.Token).GetAsyncEnumerator();
+            while (true)
+            {
+                try
+                {
+                    if (!await news.MoveNextAsync())
+                    {
+                        yield break;
+                    }
+                }
+                catch (InferenceFailedException exception) when (exception.Resumption is not null)
+                {
+                    lost = exception;
+                    break;
+                }
+
+                yield return news.Current;
+            }
+
+            crashes += lost.WasRunning ? 1 : 0;
+            if (crashes >= MaxCrashes || await _state.NextSchedulerAsync(scheduler, _given.Token) is not { } next)
+            {
+                throw lost;
+            }
+
+            scheduler = next;
+            await ResumeAsync(index, scheduler, _plans[index].Resume(lost.Resumption!)); // not null: see above
+        }
+    }
+
+    // It was taken once, so it waits for room however long that lasts.
+    private async Task ResumeAsync(int index, InferenceScheduler scheduler, InferenceRequest request)
+    {
+        while (true)
+        {
+            try
+            {
+                lock (_current)
+                {
+                    _given.Token.ThrowIfCancellationRequested();
+                    _current[index] = scheduler.Submit(request);
+                    return;
+                }
+            }
+            catch (QueueFullException exception) when (!exception.IsDraining)
+            {
+                await Task.Delay(exception.RetryAfter < LongestPause ? exception.RetryAfter : LongestPause, _given.Token);
+            }
         }
     }
 

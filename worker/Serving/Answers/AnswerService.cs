@@ -20,11 +20,12 @@ internal sealed class AnswerService(ServedModel model, ServerState state, KeyQuo
             throw refusal;
         }
 
+        var scheduler = state.Scheduler ?? throw state.Refusal()!; // its ranks may just have been lost, which is a reason
         var place = quota.TryEnter(client) ?? throw ApiException.TooMany(
             $"This key has {quota.Limit} requests under way, which is its share; send this one again once one of them has ended.", RetryAfterSeconds());
         try
         {
-            return AnswerRun.Submit(state.Scheduler!, model.Tokenizer, plans, place); // there is one where requests are taken
+            return AnswerRun.Submit(state, scheduler, model.Tokenizer, plans, place);
         }
         catch (QueueFullException exception)
         {

@@ -10,6 +10,8 @@ internal sealed class ServerState(TimeSpan stallLimit)
 {
     private const int StallSteps = 4;
 
+    private readonly Lock _gate = new(); // over changes of what runs
+    private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile InferenceScheduler? _scheduler;
     private volatile Loading _loading = new("checking its files", 0, 0);
     private volatile bool _isDraining;
@@ -20,7 +22,7 @@ internal sealed class ServerState(TimeSpan stallLimit)
     {
     }
 
-    /// <summary>What runs the requests; <see langword="null"/> before the model is loaded.</summary>
+    /// <summary>What runs the requests; <see langword="null"/> before the model is loaded, and while it is loaded again.</summary>
     public InferenceScheduler? Scheduler => _scheduler;
 
     /// <summary>Ranks of the group; 0 before the model is loaded.</summary>
@@ -41,13 +43,45 @@ internal sealed class ServerState(TimeSpan stallLimit)
     public void TellLoading(string phase, long done, long total) => _loading = new Loading(phase, done, total);
 
     /// <summary>The model stands ready.</summary>
-    public void TellReady(InferenceScheduler scheduler) => _scheduler = scheduler;
+    public void TellReady(InferenceScheduler scheduler) => Change(() => _scheduler = scheduler);
+
+    /// <summary>A rank was lost, and the group is being started again.</summary>
+    public void TellLost() => Change(() =>
+    {
+        _scheduler = null;
+        _loading = new("a rank was lost, and its group starts again", 0, 0);
+    });
 
     /// <summary>The server is going down.</summary>
-    public void TellDraining() => _isDraining = true;
+    public void TellDraining() => Change(() => _isDraining = true);
 
     /// <summary>The group has failed.</summary>
-    public void TellFailed() => _hasFailed = true;
+    public void TellFailed() => Change(() => _hasFailed = true);
+
+    /// <summary>What takes the place of a scheduler that has lost its ranks, once it is there; <see langword="null"/> where nothing will.</summary>
+    public async Task<InferenceScheduler?> NextSchedulerAsync(InferenceScheduler lost, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            Task change;
+            lock (_gate)
+            {
+                if (_hasFailed || _isDraining)
+                {
+                    return null;
+                }
+
+                if (_scheduler is { } next && next != lost)
+                {
+                    return next;
+                }
+
+                change = _changed.Task;
+            }
+
+            await change.WaitAsync(cancellationToken);
+        }
+    }
 
     /// <summary>Why no request is taken now, as the answer to one; <see langword="null"/> where they are.</summary>
     public ApiException? Refusal()
@@ -68,6 +102,19 @@ internal sealed class ServerState(TimeSpan stallLimit)
         var steps = snapshot.Steps == 0 ? TimeSpan.Zero : snapshot.StepTime / snapshot.Steps * StallSteps;
         return snapshot.TimeWithoutProgress <= (stallLimit > steps ? stallLimit : steps) ? null : ApiException.Unavailable(
             string.Create(CultureInfo.InvariantCulture, $"The model has had work for {snapshot.TimeWithoutProgress.TotalSeconds:0.0} s and made no progress."), "stalled");
+    }
+
+    private void Change(Action change)
+    {
+        TaskCompletionSource changed;
+        lock (_gate)
+        {
+            change();
+            changed = _changed;
+            _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
+
+        changed.SetResult();
     }
 
     private sealed record Loading(string Phase, long Done, long Total)
