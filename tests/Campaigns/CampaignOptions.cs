@@ -13,17 +13,21 @@ internal sealed record CampaignOptions(string Campaign, int Count, int Ranks, in
     public const string KillRank = "kill-rank";
     public const string KillLauncher = "kill-launcher";
     public const string StopRank = "stop-rank";
+    public const string ServeKill = "serve-kill";
 
     private const string Usage = """
         Usage: Campaigns kill-rank     [--count 200] [--ranks 2] [--seed S] [-- arguments of distrun]
                Campaigns kill-launcher [--count 100] [--ranks 2] [--seed S] [-- arguments of distrun]
                Campaigns stop-rank     [--count 50]  [--ranks 2] [--seed S] [-- arguments of distrun]
+               Campaigns serve-kill    [--count 50]  [--ranks 2] [--seed S]
 
         kill-rank      kills a random rank at a random moment: the report has to name it, the others have to be gone within 1 s,
                        the exit code has to be 137, and no process may be left.
         kill-launcher  kills distrun at a random moment: no process may be alive after 2 s.
         stop-rank      stops a random rank at a random moment (SIGSTOP): distrun has to name it within 5 s, and the job has to succeed
                        once it goes on.
+        serve-kill     kills a random rank but 0 of a server at a random moment, while eight streams run: each has to go on with the text that
+                       it has without the kill.
 
         Without arguments of its own, distrun runs the bundled worker on the demo checkpoint.
         """;
@@ -38,7 +42,7 @@ internal sealed record CampaignOptions(string Campaign, int Count, int Ranks, in
     {
         var separator = arguments.ToList().IndexOf("--");
         var own = separator < 0 ? arguments : [.. arguments.Take(separator)];
-        if (own.Count % 2 == 1 && own[0] is KillRank or KillLauncher or StopRank)
+        if (own.Count % 2 == 1 && own[0] is KillRank or KillLauncher or StopRank or ServeKill)
         {
             var numbers = new Dictionary<string, int>
             {
@@ -57,7 +61,7 @@ internal sealed record CampaignOptions(string Campaign, int Count, int Ranks, in
             if (isRead)
             {
                 var ranks = numbers["--ranks"];
-                string[] launch = separator >= 0 ? [.. arguments.Skip(separator + 1)] : Demo(ranks);
+                string[] launch = own[0] == ServeKill ? Server(ranks) : separator >= 0 ? [.. arguments.Skip(separator + 1)] : Demo(ranks);
                 return new CampaignOptions(own[0], numbers["--count"], ranks, numbers["--seed"], launch);
             }
         }
@@ -65,6 +69,12 @@ internal sealed record CampaignOptions(string Campaign, int Count, int Ranks, in
         errors.WriteLine(Usage);
         return null;
     }
+
+    private static string[] Server(int ranks) =>
+    [
+        "--nproc-per-node", ranks.ToString(CultureInfo.InvariantCulture), "--max-restarts", "1000000", "--min-uptime", "0", "--restart-backoff", "0",
+        "worker", "serve", "--config", "configs/demo.json", "--port", "0", "--max-batch-size", "8", "--max-seq-len", "512",
+    ];
 
     private static string[] Demo(int ranks)
         => ["--nproc-per-node", ranks.ToString(CultureInfo.InvariantCulture), "worker", "complete", "--config", "configs/demo.json"];

@@ -12,5 +12,6 @@ return options switch
     null => 2,
     { Campaign: CampaignOptions.KillRank } => KillRankCampaign.Run(options),
     { Campaign: CampaignOptions.StopRank } => StopRankCampaign.Run(options),
+    { Campaign: CampaignOptions.ServeKill } => await ServeKillCampaign.RunAsync(options),
     _ => KillLauncherCampaign.Run(options),
 };
