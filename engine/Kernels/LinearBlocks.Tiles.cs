@@ -4,7 +4,7 @@ namespace Distributed.Engine.Kernels;
 
 /// <content>
 /// The tiles: written out, as each sum must be a register of its own. They take one panel: <c>blockCount</c> whole blocks and, with <c>hasTail</c>, one
-/// more that lies completed in the padding. <c>ahead</c> is where the next block of rows continues, of which so many rows are asked for. Without
+/// more that lies completed in the padding. Tokens behind <c>lastToken</c> of the tile stand for it: what they give is not stored. <c>ahead</c> is where the next block of rows continues, of which so many rows are asked for. Without
 /// <c>isFirst</c> the sums of the panel before come from <c>sums</c>, and without <c>isLast</c> they go there.
 /// </content>
 internal unsafe ref partial struct LinearBlocks<TLanes, TFormat>
@@ -12,15 +12,15 @@ internal unsafe ref partial struct LinearBlocks<TLanes, TFormat>
     // Lane r of quarter t of the result holds the sum of row r and token t.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly TLanes Tile4x4(
-        byte* row0, float* x0, nint blockCount, bool hasTail, byte* ahead, int aheadRowCount, TLanes* sums, bool isFirst, bool isLast)
+        byte* row0, float* x0, int lastToken, nint blockCount, bool hasTail, byte* ahead, int aheadRowCount, TLanes* sums, bool isFirst, bool isLast)
     {
         var rowByteCount = _weights.RowByteCount;
         var row1 = row0 + rowByteCount;
         var row2 = row1 + rowByteCount;
         var row3 = row2 + rowByteCount;
-        var x1 = x0 + _inputs.TokenStride;
-        var x2 = x1 + _inputs.TokenStride;
-        var x3 = x2 + _inputs.TokenStride;
+        var x1 = x0 + (Math.Min(1, lastToken) * _inputs.TokenStride);
+        var x2 = x0 + (Math.Min(2, lastToken) * _inputs.TokenStride);
+        var x3 = x0 + (lastToken * _inputs.TokenStride);
         var zero = TLanes.Create(0);
         TLanes sum00 = zero, sum01 = zero, sum02 = zero, sum03 = zero; // [row, token]
         TLanes sum10 = zero, sum11 = zero, sum12 = zero, sum13 = zero;

@@ -41,7 +41,7 @@ internal static unsafe class LinearKernel
 
         var scratch = stackalloc byte[LinearBlocks<TLanes, TFormat>.ScratchByteCount];
         var blocks = new LinearBlocks<TLanes, TFormat>(weights, inputs, outputs, scratch);
-        var inBlocks = inputs.TokenCount - (inputs.TokenCount % LinearBlocks<TLanes, TFormat>.TileLength);
+        var inBlocks = LinearBlocks<TLanes, TFormat>.TokensInTiles(inputs.TokenCount);
         const int BlockLength = LinearBlocks<TLanes, TFormat>.BlockLength;
         for (var row = rowStart; row < rowEnd; row += BlockLength)
         {
