@@ -3,6 +3,8 @@ using System.Net.Http.Headers;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Nodes;
+using Distributed.Fuzz;
 using Distributed.Worker.Serving.Hosting;
 
 namespace Distributed.Worker.Tests.Serving;
@@ -32,6 +34,51 @@ public class LoadTests
         var now = server.Scheduler.Snapshot();
         Assert.Equal((3, 0, 0), (now.CancelledRequests, now.FinishedRequests, now.FailedRequests));
         Assert.Equal("", server.Log);
+    }
+
+    [Fact]
+    public async Task Clients_ThatLeaveAtAnyMoment_LeaveNothing()
+    {
+        const string Question = """{"prompt":"Q: What does an all-reduce do?\nA:","max_tokens":40,"temperature":0}""";
+        await using var server = await TestServer.StartAsync([.. Room, "--max-queue", "100"]);
+        var before = Text(await server.PostAsync("/v1/completions", Question));
+        var random = new Random(7);
+        await Task.WhenAll(Enumerable.Range(0, 60).Select(_ => LeaveAsync(server, random.Next(0, 12), random.Next(0, 2) == 0))).DefaultTimeout();
+
+        await server.UntilAsync(now => now is { RunningRequests: 0, WaitingRequests: 0, WaitingTokens: 0, UsedBlocks: 0 });
+        var now = server.Scheduler.Snapshot();
+        Assert.Equal(now.AcceptedRequests, now.FinishedRequests + now.CancelledRequests);
+        Assert.Equal(before, Text(await server.PostAsync("/v1/completions", Question)));
+        Assert.Equal("", server.Log);
+    }
+
+    [Fact]
+    public async Task Bodies_OfAnyKind_AreAnsweredOrRefusedAndHarmNothing()
+    {
+        string[] valid =
+        [
+            """{"model":"demo","prompt":["a","b"],"max_tokens":3,"echo":true,"logprobs":2,"n":2,"stop":["x"],"seed":1,"logit_bias":{"5":1.5},"frequency_penalty":1,"presence_penalty":-1,"top_p":0.5}""",
+            """{"prompt":[[1,2,3],[4]],"max_tokens":2,"stream":true,"stream_options":{"include_usage":true},"temperature":0.5}""",
+            """{"messages":[{"role":"user","content":"a"}],"max_tokens":3,"logprobs":true,"top_logprobs":2,"stream":true}""",
+            """{"messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"a"}]}],"max_completion_tokens":2,"n":2}""",
+        ];
+        await using var server = await TestServer.StartAsync("--max-seq-len", "64", "--max-batch-size", "2");
+        var random = new Random(11);
+        for (var round = 0; round < 400; round++)
+        {
+            var body = JsonMutator.Mutate(random, JsonNode.Parse(valid[random.Next(valid.Length)])!);
+            using var content = new ByteArrayContent(body);
+            content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
+            var path = Encoding.UTF8.GetString(body).Contains("messages", StringComparison.Ordinal) ? "/v1/chat/completions" : "/v1/completions";
+            using var response = await server.Client.PostAsync(new Uri(path, UriKind.Relative), content).DefaultTimeout();
+            var text = await response.Content.ReadAsStringAsync().DefaultTimeout();
+
+            Assert.True((int)response.StatusCode is 200 or (>= 400 and < 500), $"{(int)response.StatusCode} to {Encoding.UTF8.GetString(body)}: {text} {server.Log}");
+            Assert.False(text.StartsWith("data:", StringComparison.Ordinal) && !text.EndsWith("data: [DONE]\n\n", StringComparison.Ordinal), text);
+        }
+
+        Assert.Equal("", server.Log);
+        await server.UntilAsync(now => now is { RunningRequests: 0, WaitingRequests: 0, UsedBlocks: 0 });
     }
 
     [Fact]
@@ -154,6 +201,29 @@ public class LoadTests
         Assert.All(
             text.Split('\n', StringSplitOptions.RemoveEmptyEntries),
             line => Assert.Matches("^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\\{[a-z_]+=\"[^\"]*\"(,[a-z_]+=\"[^\"]*\")*\\})? [0-9.E+-]+)$", line));
+    }
+
+    private static string? Text(JsonElement answer) => answer.GetProperty("choices")[0].GetProperty("text").GetString();
+
+    // Reads so many events and goes; or, of an answer that is not streamed, waits so many milliseconds.
+    private static async Task LeaveAsync(TestServer server, int count, bool streams)
+    {
+        using var given = new CancellationTokenSource();
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/completions");
+        request.Content = new StringContent(streams ? Endless : Endless.Replace("true", "false", StringComparison.Ordinal), Encoding.UTF8, "application/json");
+        if (!streams)
+        {
+            given.CancelAfter(count);
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => server.Client.SendAsync(request, given.Token));
+            return;
+        }
+
+        using var response = await server.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+        using var reader = new StreamReader(await response.Content.ReadAsStreamAsync());
+        for (var line = 0; line < count; line++)
+        {
+            await reader.ReadLineAsync().DefaultTimeout();
+        }
     }
 
     private static string LastEvent(string text) => text.Split("\n\n", StringSplitOptions.RemoveEmptyEntries)[^1];

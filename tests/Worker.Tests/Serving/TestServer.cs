@@ -75,7 +75,8 @@ public sealed class TestServer : IAsyncLifetime
         Assert.Empty(line.Problems);
         Model = ServedModel.Of(_preparation!, options, serving.ModelName, serving.Defaults);
         Host = await ServingHost.StartAsync(serving, Model, State, TextWriter.Synchronized(_log), CancellationToken.None);
-        Client = new HttpClient { BaseAddress = Host.Address };
+        // An answer that is given up is not read on for the sake of its connection.
+        Client = new HttpClient(new SocketsHttpHandler { ResponseDrainTimeout = TimeSpan.Zero }) { BaseAddress = Host.Address };
         if (model != TestModel.Missing)
         {
             Load(options, serving);
