@@ -10,7 +10,7 @@ internal sealed class ConfigurationTable(ByteGrammar grammar)
     /// <summary>The most containers in each other, which is what System.Text.Json reads.</summary>
     public const int MaxDepth = 64;
 
-    private const int MaxFrameCount = 50_000, MaxReferenceCount = 1_000_000; // some MB; more are forgotten and made again
+    private const int MaxFrameCount = 20_000, MaxReferenceCount = 250_000; // about 2 MB each; more are forgotten and made again
     private const int MaxWayCount = 256; // of one configuration, the first of the schema; only branches of anyOf that begin alike many times over get here
 
     private readonly Dictionary<(int Node, int Count, Frame Below), Frame> _frames = [];

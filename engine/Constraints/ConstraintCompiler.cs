@@ -13,7 +13,7 @@ public sealed class ConstraintCompiler
     /// <summary>The longest schema, in characters.</summary>
     public const int MaxSchemaLength = 64 * 1024;
 
-    private const int MaxCachedCount = 16; // schemas whose machines are kept, with the masks that they know
+    private const int MaxCachedCount = 8; // schemas whose machines are kept, with the masks that they know: at most 20 MB each
 
     private readonly TokenTrie _trie;
     private readonly bool _asciiOnly;

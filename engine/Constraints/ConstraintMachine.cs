@@ -10,12 +10,14 @@ namespace Distributed.Engine.Constraints;
 /// </remarks>
 internal sealed class ConstraintMachine
 {
-    private const int MaxTableByteCount = 32 << 20; // more are forgotten and made again
+    private const int MaxMaskCount = 64;
+    private const int MaxTableByteCount = 8 << 20; // more are forgotten and made again
 
     private readonly ByteGrammar _grammar;
     private readonly TokenTrie _trie;
     private readonly ConfigurationTable _configurations;
     private readonly Dictionary<(int Node, int Below, int Above), TokenTable> _tables = [];
+    private readonly Dictionary<Configuration, ulong[]> _masks = []; // of the configurations of late: within a string they are one
     private readonly Configuration[] _path; // [depth in the trie]
     private readonly Lock _turn = new();
     private long _tableByteCount;
@@ -62,12 +64,24 @@ internal sealed class ConstraintMachine
         lock (_turn)
         {
             configuration = Current(configuration, ref generation);
+            if (_masks.TryGetValue(configuration, out var known))
+            {
+                known.CopyTo(mask);
+                return configuration;
+            }
+
             mask.Clear();
             foreach (var frame in configuration.Frames)
             {
                 AddTokens(frame, mask);
             }
 
+            if (_masks.Count >= MaxMaskCount)
+            {
+                _masks.Clear();
+            }
+
+            _masks.Add(configuration, mask[..MaskLength].ToArray());
             return configuration;
         }
     }

@@ -3,8 +3,8 @@ namespace Distributed.Engine.Constraints;
 /// <summary>Makes a <see cref="ByteGrammar"/> node by node.</summary>
 internal sealed class GrammarBuilder
 {
-    /// <summary>The most nodes of a grammar: about 10 MB.</summary>
-    public const int MaxNodeCount = 100_000;
+    /// <summary>The most nodes of a grammar: about 5 MB.</summary>
+    public const int MaxNodeCount = 50_000;
 
     private readonly List<List<ByteEdge>> _edges = [];
     private readonly List<List<GrammarMove>> _moves = [];

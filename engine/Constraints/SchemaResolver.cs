@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 
 namespace Distributed.Engine.Constraints;
@@ -14,9 +15,9 @@ internal abstract record SchemaBranch
 /// <summary>Takes <c>$ref</c>, <c>anyOf</c>, <c>oneOf</c> and <c>allOf</c> apart into branches, any of which may hold.</summary>
 internal sealed class SchemaResolver(JsonElement root)
 {
-    private const int MaxBranchCount = 100, MaxReferenceDepth = 64, MaxLookCount = 20_000;
+    private const int MaxBranchCount = 100, MaxReferenceDepth = 64, MaxLookCount = 20_000, MaxReadByteCount = 4 << 20;
 
-    private int _lookCount;
+    private int _lookCount, _readByteCount; // schemas looked at, each time again, and their bytes
 
     /// <summary>The branches of schemas that must all hold.</summary>
     /// <exception cref="SchemaException">They cannot be told apart, or combined.</exception>
@@ -38,9 +39,10 @@ internal sealed class SchemaResolver(JsonElement root)
             throw schema.Error("leads back to itself without a value between");
         }
 
-        if (++_lookCount > MaxLookCount)
+        _readByteCount += JsonMarshal.GetRawUtf8Value(schema.Element).Length;
+        if (++_lookCount > MaxLookCount || _readByteCount > MaxReadByteCount)
         {
-            throw schema.Error("is the last straw: references and alternatives lead to too many combinations; make the schema simpler");
+            throw schema.Error("has references and alternatives that lead to too many combinations; make it simpler");
         }
 
         if (schema.Element.ValueKind == JsonValueKind.False)

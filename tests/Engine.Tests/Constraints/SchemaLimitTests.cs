@@ -67,6 +67,13 @@ public sealed class SchemaLimitTests
 
         Refused(new JsonObject { ["$defs"] = definitions, ["$ref"] = "#/$defs/d0" });
 
+        // A large schema that is looked at again and again.
+        Refused(new JsonObject
+        {
+            ["$defs"] = new JsonObject { ["large"] = new JsonObject { ["properties"] = new JsonObject(Enumerable.Range(0, 1_000).Select(i => KeyValuePair.Create($"p{i}", (JsonNode?)new JsonObject()))) } },
+            ["allOf"] = new JsonArray([.. Enumerable.Range(0, 500).Select(_ => JsonNode.Parse("""{"allOf":[{"$ref":"#/$defs/large"},{"type":"object"}]}"""))]),
+        });
+
         static void Refused(JsonObject schema)
         {
             using var document = JsonDocument.Parse(schema.ToJsonString());

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text;
 using Distributed.Engine.Constraints;
 using Distributed.Engine.Sampling;
@@ -8,6 +9,8 @@ namespace Distributed.Engine.Tests.Constraints;
 /// <summary>A tokenizer with what tests ask of it: its tokens' bytes, walks under a constraint, and texts cut at random.</summary>
 internal sealed class Vocabulary
 {
+    private static readonly ConcurrentDictionary<string, Lazy<Vocabulary>> Known = new(StringComparer.Ordinal);
+
     private readonly byte[][] _bytes; // [id]
     private readonly ILookup<byte, int> _byFirst;
 
@@ -28,13 +31,14 @@ internal sealed class Vocabulary
 
     public byte[] BytesOf(int id) => _bytes[id];
 
-    public static Vocabulary Of(string name) => new(name switch
+    /// <summary>One of the tests' vocabularies, each made once.</summary>
+    public static Vocabulary Of(string name) => Known.GetOrAdd(name, name => new Lazy<Vocabulary>(() => new Vocabulary(name switch
     {
         "pieces" => PieceTokenizer.Json,
         "demo" => Tokenizer.Load(Path.Combine(Repository.DemoCheckpoint, "tokenizer.model")),
         "unigram" => Tokenizer.Load(Path.Combine(Repository.Root, "tests", "Engine.Tests", "References", "unigram", "bytes.model")),
         _ => throw new ArgumentOutOfRangeException(nameof(name)),
-    });
+    }))).Value;
 
     /// <summary>The ids that a mask allows.</summary>
     public static List<int> Allowed(TokenConstraint constraint)
