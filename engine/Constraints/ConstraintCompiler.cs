@@ -43,13 +43,50 @@ public sealed class ConstraintCompiler
     /// <exception cref="SchemaException">It is damaged, too large, cannot be enforced, or nothing satisfies it.</exception>
     public TokenConstraint JsonSchema(JsonElement schema)
     {
-        var text = schema.GetRawText();
+        var text = TextOf(schema);
         if (text.Length > MaxSchemaLength)
         {
             throw new SchemaException($"The schema has {text.Length} characters; {MaxSchemaLength} are the most.");
         }
 
         return new JsonConstraint(Find(text) ?? Keep(text, new ConstraintMachine(SchemaCompiler.Compile(schema, _asciiOnly), _trie)));
+    }
+
+    // What is read later is read here once: names and strings are text, which JSON's escapes do not promise.
+    private static string TextOf(JsonElement schema)
+    {
+        try
+        {
+            RequireText(schema);
+            return schema.GetRawText();
+        }
+        catch (InvalidOperationException)
+        {
+            throw new SchemaException("The schema has text that is no Unicode, such as half of a surrogate pair; write it whole.");
+        }
+    }
+
+    private static void RequireText(JsonElement element)
+    {
+        if (element.ValueKind == JsonValueKind.String)
+        {
+            _ = element.GetString();
+        }
+        else if (element.ValueKind == JsonValueKind.Array)
+        {
+            foreach (var item in element.EnumerateArray())
+            {
+                RequireText(item);
+            }
+        }
+        else if (element.ValueKind == JsonValueKind.Object)
+        {
+            foreach (var property in element.EnumerateObject())
+            {
+                _ = property.Name;
+                RequireText(property.Value);
+            }
+        }
     }
 
     private ConstraintMachine? Find(string text)

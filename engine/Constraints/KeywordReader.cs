@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Text.Json;
+using Distributed.Engine.Checkpoints;
 
 namespace Distributed.Engine.Constraints;
 
@@ -53,7 +54,7 @@ internal static class KeywordReader
         "multipleOf" => ReadNumber(schema, keyword, value) == 1
             ? read with { Types = read.Types & ~JsonTypes.Number }
             : throw schema.Error("uses 'multipleOf' with a step other than 1, which cannot be enforced; remove it"),
-        _ => throw schema.Error($"uses '{Shown(keyword)}', which cannot be enforced; remove it"),
+        _ => throw schema.Error($"uses '{Printable.Of(keyword)}', which cannot be enforced; remove it"),
     };
 
     private static SchemaKeywords Means(SchemaKeywords read, JsonTypes types) => read with { Meant = read.Meant | types };
@@ -95,7 +96,7 @@ internal static class KeywordReader
         [
             .. value.EnumerateObject().Select(property => names.Add(property.Name)
                 ? (property.Name, ImmutableArray.Create(schema.Child("properties", property.Name, property.Value)))
-                : throw schema.Error($"has the property '{Shown(property.Name)}' twice")),
+                : throw schema.Error($"has the property '{Printable.Of(property.Name)}' twice")),
         ];
     }
 
@@ -121,8 +122,5 @@ internal static class KeywordReader
 
     private static PatternNode ReadFormat(SchemaNode schema, string format)
         => StringFormats.Find(format)
-            ?? throw schema.Error($"has the format '{Shown(format)}', which cannot be enforced; remove it, or use one of {StringFormats.Names}");
-
-    private static string Shown(string text)
-        => new([.. (text.Length > 60 ? text[..60] + "…" : text).Select(character => char.IsControl(character) ? '?' : character)]);
+            ?? throw schema.Error($"has the format '{Printable.Of(format)}', which cannot be enforced; remove it, or use one of {StringFormats.Names}");
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Distributed.Engine.Checkpoints;
 
 namespace Distributed.Engine.Constraints;
 
@@ -246,5 +247,5 @@ internal sealed class PatternReader
         return character;
     }
 
-    private SchemaException Error(string problem) => new($"The pattern at {_path} {problem}.");
+    private SchemaException Error(string problem) => new($"The pattern at {Printable.Of(_path, SchemaNode.MaxShownPath)} {Printable.Of(problem, int.MaxValue)}.");
 }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Distributed.Engine.Checkpoints;
 
 namespace Distributed.Engine.Constraints;
 
@@ -7,6 +8,9 @@ namespace Distributed.Engine.Constraints;
 /// <param name="Path">Where it stands, as a <c>$ref</c> would say it: <c>#/properties/name</c>.</param>
 internal readonly record struct SchemaNode(JsonElement Element, string Path)
 {
+    /// <summary>Of a path in a message, in characters.</summary>
+    public const int MaxShownPath = 200;
+
     /// <summary>Keywords that say nothing about what is valid.</summary>
     private static readonly HashSet<string> Annotations = new(StringComparer.Ordinal)
     {
@@ -29,7 +33,7 @@ internal readonly record struct SchemaNode(JsonElement Element, string Path)
             if (!Annotations.Contains(property.Name) && !property.Name.StartsWith("x-", StringComparison.Ordinal)
                 && !keywords.TryAdd(property.Name, property.Value))
             {
-                throw Error($"has '{property.Name}' twice");
+                throw Error($"has '{Printable.Of(property.Name)}' twice");
             }
         }
 
@@ -52,11 +56,7 @@ internal readonly record struct SchemaNode(JsonElement Element, string Path)
         return [.. list.EnumerateArray().Select((element, i) => node.Child(keyword, i.ToString(System.Globalization.CultureInfo.InvariantCulture), element))];
     }
 
-    public SchemaException Error(string problem) => new($"The schema at {Shown(Path)} {problem}.");
+    public SchemaException Error(string problem) => new($"The schema at {Printable.Of(Path, MaxShownPath)} {problem}.");
 
     private static string Escape(string name) => name.Replace("~", "~0", StringComparison.Ordinal).Replace("/", "~1", StringComparison.Ordinal);
-
-    // Names come from outside, and go into messages.
-    private static string Shown(string path)
-        => new([.. (path.Length > 200 ? path[..200] + "…" : path).Select(character => char.IsControl(character) ? '?' : character)]);
 }

@@ -17,6 +17,7 @@ FuzzTarget[] targets =
     new SentencePieceTarget(),
     new TokenizerJsonTarget(),
     new RequestTarget(),
+    new SchemaTarget(),
 ];
 var chosen = args.Length == 3 ? targets.Where(target => args[0] == "all" || args[0] == target.Name).ToArray() : [];
 if (chosen.Length == 0 || !long.TryParse(args[1], NumberStyles.None, CultureInfo.InvariantCulture, out var first))

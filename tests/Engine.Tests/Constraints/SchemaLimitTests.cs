@@ -38,6 +38,9 @@ public sealed class SchemaLimitTests
     [InlineData("""{"type":"string","pattern":"(?=a)"}""", "The pattern at #/pattern has a group")]
     [InlineData("""{"type":"string","pattern":"(a|b)*a(a|b){40}"}""", "make it simpler")]
     [InlineData("\"x\"", "is no schema")]
+    [InlineData("""{"properties":{"\ud800":{}}}""", "text that is no Unicode")]
+    [InlineData("""{"enum":["\udc00x"]}""", "text that is no Unicode")]
+    [InlineData("""{"a\nb":1,"a\nb":2}""", "'a?b'")]
     public void JsonSchema_WhatCannotBeEnforced_IsRefusedByOneSentence(string schema, string message)
     {
         using var document = JsonDocument.Parse(schema);
