@@ -118,6 +118,7 @@ internal sealed class CacheBlocks
         while (_counts[slot] < count)
         {
             var block = _free.Count > 0 ? _free.Pop() : _prefixes.Evict();
+            _references[block] = 1;
             Append(slot, block);
         }
 
@@ -139,17 +140,44 @@ internal sealed class CacheBlocks
                 break;
             }
 
-            if (_references[block] == 0)
-            {
-                _prefixes.SetBusy(block);
-            }
-
+            Take(block);
             Append(slot, block);
             parent = block;
         }
 
         _keptCounts[slot] = _counts[slot];
         return _filled[slot] = _counts[slot] * KeyValueCache.BlockLength;
+    }
+
+    /// <summary>Takes over further blocks of the prefix in a slot whose blocks are full and kept as far as it is filled.</summary>
+    /// <inheritdoc cref="Adopt"/>
+    public int AdoptMore(int slot, ReadOnlySpan<int> tokens, string owner)
+    {
+        ref var kept = ref _keptCounts[slot];
+        while (_filled[slot] == kept * KeyValueCache.BlockLength && tokens.Length >= (kept + 1) * KeyValueCache.BlockLength)
+        {
+            var parent = kept == 0 ? PrefixIndex.Root : _blocks[(slot * _partCount) + kept - 1];
+            var block = _prefixes.Find(parent, tokens.Slice(kept * KeyValueCache.BlockLength, KeyValueCache.BlockLength), owner);
+            if (block < 0)
+            {
+                break;
+            }
+
+            if (kept < _counts[slot])
+            {
+                Replace(slot, kept, block);
+            }
+            else
+            {
+                Take(block);
+                Append(slot, block);
+            }
+
+            kept++;
+            _filled[slot] += KeyValueCache.BlockLength;
+        }
+
+        return _filled[slot];
     }
 
     /// <summary>Keeps the blocks that are full for the prefix that they hold; the step that filled them has gone well.</summary>
@@ -160,7 +188,7 @@ internal sealed class CacheBlocks
     {
         for (ref var kept = ref _keptCounts[slot]; (kept + 1) * KeyValueCache.BlockLength <= _filled[slot]; kept++)
         {
-            ref var block = ref _blocks[(slot * _partCount) + kept];
+            var block = _blocks[(slot * _partCount) + kept];
             var parent = kept == 0 ? PrefixIndex.Root : _blocks[(slot * _partCount) + kept - 1];
             var part = tokens.Slice(kept * KeyValueCache.BlockLength, KeyValueCache.BlockLength);
             var known = _prefixes.Find(parent, part, owner);
@@ -174,16 +202,7 @@ internal sealed class CacheBlocks
                 continue;
             }
 
-            // Another slot has computed the same, to the bit: one copy is enough.
-            _references[block] = 0;
-            _free.Push(block);
-            if (_references[known]++ == 0)
-            {
-                _prefixes.SetBusy(known);
-            }
-
-            block = known;
-            _changes.Add(new StepBlock(slot, kept, known));
+            Replace(slot, kept, known); // another slot has computed the same, to the bit: one copy is enough
         }
     }
 
@@ -213,9 +232,28 @@ internal sealed class CacheBlocks
         _changes.RemoveAll(change => change.Slot == slot);
     }
 
+    // One more slot has a block that is kept.
+    private void Take(int block)
+    {
+        if (_references[block]++ == 0)
+        {
+            _prefixes.SetBusy(block);
+        }
+    }
+
+    // A slot has a block that is kept in place of one of its own.
+    private void Replace(int slot, int part, int block)
+    {
+        ref var own = ref _blocks[(slot * _partCount) + part];
+        _references[own] = 0;
+        _free.Push(own);
+        Take(block);
+        own = block;
+        _changes.Add(new StepBlock(slot, part, block));
+    }
+
     private void Append(int slot, int block)
     {
-        _references[block]++;
         var part = _counts[slot]++;
         _blocks[(slot * _partCount) + part] = block;
         _changes.Add(new StepBlock(slot, part, block));

@@ -260,6 +260,7 @@ public sealed class InferenceScheduler
 
             _residents.Grow();
             _residents.Admit();
+            _residents.Share();
         }
 
         _step.Clear();

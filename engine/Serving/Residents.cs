@@ -95,13 +95,35 @@ internal sealed class Residents(CacheBlocks cache, int slotCount, SchedulerCount
                 Waiting.Dequeue();
                 DrainRate.Note();
                 next.Number = _nextNumber++;
-                next.Call.CachedTokenCount = Math.Min(next.RunCount, next.PromptLength);
-                counters.CachedPromptTokens += next.Call.CachedTokenCount;
+                NoteCached(next, next.RunCount);
                 SchedulerMetrics.QueueTime.Record(next.Age.TotalSeconds);
             }
 
             var place = _running.FindIndex(row => row.Number > next.Number);
             _running.Insert(place < 0 ? _running.Count : place, next);
+        }
+    }
+
+    /// <summary>
+    /// Has prompts that begin alike and came together read once: the younger waits for the older one's blocks and takes them over, as the choices of one request and
+    /// clients with one system message do.
+    /// </summary>
+    public void Share()
+    {
+        for (var i = 0; i < _running.Count; i++)
+        {
+            var row = _running[i];
+            row.IsHeld = false;
+            if (row.PendingCount <= 1 || row.RunCount % KeyValueCache.BlockLength != 0)
+            {
+                continue;
+            }
+
+            var reusable = row.Tokens[..Math.Max(0, row.ReusableCount)];
+            var count = cache.AdoptMore(row.Slot, reusable, row.Call.Request.Client);
+            NoteCached(row, count - row.RunCount);
+            row.Restart(count);
+            row.IsHeld = count + KeyValueCache.BlockLength <= reusable.Length && IsComing(i, reusable[..(count + KeyValueCache.BlockLength)]);
         }
     }
 
@@ -136,6 +158,38 @@ internal sealed class Residents(CacheBlocks cache, int slotCount, SchedulerCount
 
     private ServingRow? Next() => _preempted.Where(CanGoOn).MinBy(row => row.Number) ?? (Waiting.TryPeek(out var row) ? row : null);
 
+    // Whether an older row is about to compute the last of these blocks.
+    private bool IsComing(int index, ReadOnlySpan<int> tokens)
+    {
+        for (var i = 0; i < index; i++)
+        {
+            var (older, row) = (_running[i], _running[index]);
+            if (CanGoOn(older)
+                && older.Call.Room > 0
+                && older.RunCount >= tokens.Length - KeyValueCache.BlockLength
+                && older.RunCount < tokens.Length
+                && older.WantedCount >= tokens.Length
+                && older.Call.Request.Client == row.Call.Request.Client
+                && older.Tokens[..tokens.Length].SequenceEqual(tokens))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    // What a preempted row finds again was told before.
+    private void NoteCached(ServingRow row, int count)
+    {
+        if (!row.WasPreempted)
+        {
+            count = Math.Min(count, row.PromptLength - row.Call.CachedTokenCount);
+            row.Call.CachedTokenCount += count;
+            counters.CachedPromptTokens += count;
+        }
+    }
+
     // A slot, what is kept of its prefix, and blocks for the rest.
     private bool TryPlace(ServingRow row)
     {
@@ -161,6 +215,7 @@ internal sealed class Residents(CacheBlocks cache, int slotCount, SchedulerCount
     {
         Release(row);
         row.Restart(0);
+        row.WasPreempted = true;
         _preempted.Add(row);
         counters.Preemptions++;
     }

@@ -37,6 +37,12 @@ internal sealed class ServingRow : Sequence
     /// <summary>The place in the order in which rows first came to run; of two the greater is the younger.</summary>
     public long Number { get; set; } = -1;
 
+    /// <summary>Whether it had to give up its slot once.</summary>
+    public bool WasPreempted { get; set; }
+
+    /// <summary>Whether it waits for another row that is computing what it needs next.</summary>
+    public bool IsHeld { get; set; }
+
     /// <summary>Tokens that it may come to have, for the bound of what waits.</summary>
     public int MaxTokenCount { get; }
 
@@ -64,7 +70,7 @@ internal sealed class ServingRow : Sequence
     public int RunnableCount(int maxCount)
     {
         var count = Math.Min(PendingCount, maxCount);
-        while (!Call.IsWaitingForReader)
+        while (!IsHeld && !Call.IsWaitingForReader)
         {
             // A token tells at most one thing, and one that is not scored nothing but the last.
             var room = Call.Room;

@@ -103,7 +103,7 @@ public sealed class CacheBlocksTests
         var memory = new int[Blocks * Length];
         var sequences = new int[Slots][];
         var filled = new int[Slots];
-        var reused = 0;
+        var (reused, takenLater) = (0, 0);
         for (var round = 0; round < 5000; round++)
         {
             var slot = random.Next(Slots);
@@ -123,6 +123,12 @@ public sealed class CacheBlocksTests
             else if (random.Next(4) == 0)
             {
                 blocks.Keep(slot, sequences[slot], owner);
+            }
+            else if (random.Next(4) == 0)
+            {
+                var before = filled[slot];
+                filled[slot] = blocks.AdoptMore(slot, sequences[slot], owner);
+                takenLater += filled[slot] - before;
             }
             else
             {
@@ -151,7 +157,7 @@ public sealed class CacheBlocksTests
             Assert.InRange(blocks.UsedCount, 0, Enumerable.Range(0, Slots).Sum(blocks.CountOf));
         }
 
-        Assert.True(reused > 0);
+        Assert.True(reused > 0 && takenLater > 0);
         for (var slot = 0; slot < Slots; slot++)
         {
             blocks.Release(slot);

@@ -81,6 +81,34 @@ public sealed class SameBitsTests
     }
 
     [Fact]
+    public async Task Answers_WhosePromptsComeTogether_AreReadOnce()
+    {
+        var request = new InferenceRequest { Prompt = ServingWorld.Prompt(9, 150), MaxTokens = 5, Seed = 3, StopTokenIds = [] };
+        var expected = new List<string>();
+        using (var alone = new ServingWorld().Start())
+        {
+            foreach (var row in Enumerable.Range(0, 4))
+            {
+                expected.Add(ServingWorld.Bits(await alone.AnswerAsync(request with { Row = row, Client = $"{row}" }).DefaultTimeout()));
+            }
+        }
+
+        using var world = new ServingWorld(worldSize: 2, new SchedulerOptions { MaxPrefillTokensPerStep = 50 });
+        var calls = Enumerable.Range(0, 4).Select(row => world.Scheduler.Submit(request with { Row = row })).ToList();
+        var answers = calls.Select(ServingWorld.ReadAsync).ToList();
+        world.Start();
+        foreach (var (row, answer) in answers.Index())
+        {
+            Assert.Equal(expected[row], ServingWorld.Bits(await answer.DefaultTimeout()));
+        }
+
+        world.Scheduler.Drain(TimeSpan.FromSeconds(30));
+        await world.Running.DefaultTimeout();
+        Assert.Equal([0, 128, 128, 128], calls.Select(call => call.CachedTokenCount));
+        Assert.Equal(150 + (3 * 22) + (4 * 4), world.Scheduler.Snapshot().StepTokens);
+    }
+
+    [Fact]
     public async Task Answer_TheConversationGoesOn_ReusesAnswersToo()
     {
         using var world = new ServingWorld().Start();
