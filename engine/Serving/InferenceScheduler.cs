@@ -61,7 +61,7 @@ public sealed class InferenceScheduler
     public InferenceCall Submit(InferenceRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
-        if (Problems(request).FirstOrDefault(problem => problem is not null) is { } first)
+        if (RequestRules.Problems(request, Limits).FirstOrDefault() is { } first)
         {
             throw new GenerationException(first);
         }
@@ -196,23 +196,6 @@ public sealed class InferenceScheduler
             };
         }
     }
-
-    private IEnumerable<string?> Problems(InferenceRequest request)
-    {
-        yield return request.Prompt.IsDefault ? "The prompt is missing." : Limits.Problem("The prompt", request.Prompt);
-        foreach (var problem in ServingRow.SamplingOf(request).Problems(Limits.VocabularySize))
-        {
-            yield return problem;
-        }
-
-        yield return request.MaxTokens >= 0 ? null : $"max_tokens is {request.MaxTokens}; it must be 0 or more.";
-        yield return request.Generated.IsDefaultOrEmpty ? null : ProblemOfGenerated(request);
-    }
-
-    private string? ProblemOfGenerated(InferenceRequest request)
-        => request.Generated.Length > Math.Min(request.MaxTokens, Limits.MaxSequenceLength - request.Prompt.Length)
-            ? $"The answer so far has {request.Generated.Length} tokens, which is more than it may have."
-            : Limits.Problem("The answer so far", request.Generated);
 
     // Fails where there is no room for one more.
     private void Require(ServingRow row)

@@ -17,7 +17,7 @@ internal sealed class ServingRow : Sequence
     public ServingRow(InferenceCall call, int maxSequenceLength, ReadOnlySpan<int> stopTokenIds)
         : base(
             call.Request.Prompt.AsSpan(),
-            call.Request.Generated.AsSpan(),
+            call.Request.Generated.AsSpan(), // default is empty
             call.Request.MaxTokens,
             maxSequenceLength,
             SamplingOf(call.Request),
