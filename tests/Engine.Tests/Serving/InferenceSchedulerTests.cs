@@ -19,7 +19,13 @@ public sealed class InferenceSchedulerTests
             [Plain.Prompt],
             new GenerationOptions
             {
-                Temperature = temperature, TopP = topP, Seed = 5, MaxGenerationLength = 12, LogProbabilities = true, Echo = true, StopTokenIds = [],
+                Temperature = temperature,
+                TopP = topP,
+                Seed = 5,
+                MaxGenerationLength = 12,
+                LogProbabilities = true,
+                Echo = true,
+                StopTokenIds = [],
             })[0];
 
         var events = await world.Start().AnswerAsync(Plain with { Temperature = temperature, TopP = topP, Seed = 5, ScorePrompt = true }).DefaultTimeout();

@@ -147,7 +147,13 @@ public sealed class SameBitsTests
         var shared = ServingWorld.Prompt(100, 140);
         InferenceRequest Sampled(int number, params int[] prompt) => new()
         {
-            Prompt = [.. prompt], MaxTokens = 20 + (number * 3), Temperature = 1.1f, TopP = 0.95f, Seed = number, Row = number, StopTokenIds = [],
+            Prompt = [.. prompt],
+            MaxTokens = 20 + (number * 3),
+            Temperature = 1.1f,
+            TopP = 0.95f,
+            Seed = number,
+            Row = number,
+            StopTokenIds = [],
         };
 
         var requests = new List<InferenceRequest>();
@@ -159,7 +165,9 @@ public sealed class SameBitsTests
             requests.Add(Sampled(number, longer) with { TopP = number % 2 == 0 ? 1 : 0.9f, TopLogprobs = 5, StopTokenIds = default });
             requests.Add(Sampled(number, longer) with
             {
-                FrequencyPenalty = 0.5f, PresencePenalty = 0.5f, LogitBias = new Dictionary<int, float> { [7] = 2, [number] = -100 },
+                FrequencyPenalty = 0.5f,
+                PresencePenalty = 0.5f,
+                LogitBias = new Dictionary<int, float> { [7] = 2, [number] = -100 },
             });
             requests.Add(Sampled(number, [.. shorter]) with { ScorePrompt = true, TopLogprobs = 20, MaxTokens = number * 10 });
         }

@@ -184,6 +184,7 @@ internal sealed class AnswerRun : IDisposable
     private async IAsyncEnumerable<TokenEvent> ReadAsync(int index)
     {
         var scheduler = _first;
+        var toldOfPrompt = 0; // positions: a call that takes another's place scores the prompt again
         for (var crashes = 0; ;)
         {
             InferenceFailedException? lost = null;
@@ -203,24 +204,29 @@ internal sealed class AnswerRun : IDisposable
                     break;
                 }
 
+                if (news.Current.IsPrompt)
+                {
+                    if (news.Current.Position < toldOfPrompt)
+                    {
+                        continue;
+                    }
+
+                    toldOfPrompt = news.Current.Position + 1;
+                }
+
                 yield return news.Current;
             }
 
             crashes += lost.WasRunning ? 1 : 0;
-            if (crashes >= MaxCrashes || await _state.NextSchedulerAsync(scheduler, _given.Token) is not { } next)
-            {
-                throw lost;
-            }
-
-            scheduler = next;
-            await ResumeAsync(index, scheduler, _plans[index].Resume(lost.Resumption!)); // not null: see above
+            var request = _plans[index].Resume(lost.Resumption!); // not null: see above
+            scheduler = crashes < MaxCrashes && await ResumeAsync(index, scheduler, request) is { } next ? next : throw lost;
         }
     }
 
-    // It was taken once, so it waits for room however long that lasts.
-    private async Task ResumeAsync(int index, InferenceScheduler scheduler, InferenceRequest request)
+    // Hands a choice to what takes a scheduler's place; null where nothing does. It was taken once, so it waits for room however long that lasts.
+    private async Task<InferenceScheduler?> ResumeAsync(int index, InferenceScheduler lost, InferenceRequest request)
     {
-        while (true)
+        while (await _state.NextSchedulerAsync(lost, _given.Token) is { } scheduler)
         {
             try
             {
@@ -228,14 +234,20 @@ internal sealed class AnswerRun : IDisposable
                 {
                     _given.Token.ThrowIfCancellationRequested();
                     _current[index] = scheduler.Submit(request);
-                    return;
+                    return scheduler;
                 }
             }
-            catch (QueueFullException exception) when (!exception.IsDraining)
+            catch (QueueFullException exception) when (exception.IsDraining)
+            {
+                lost = scheduler; // its ranks were lost too, or the server ends
+            }
+            catch (QueueFullException exception)
             {
                 await Task.Delay(exception.RetryAfter < LongestPause ? exception.RetryAfter : LongestPause, _given.Token);
             }
         }
+
+        return null;
     }
 
     private async Task EchoAsync(int index, ChoicePlan plan, TextStream text)
