@@ -90,7 +90,9 @@ public class LoadTests
         var body = Endless.Replace("\"stream\"", "\"n\":2,\"logprobs\":20,\"stream\"", StringComparison.Ordinal); // much to send
         await socket.SendAsync(Encoding.ASCII.GetBytes(
             $"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {body.Length}\r\n\r\n{body}")).DefaultTimeout();
-        await server.UntilAsync(now => now.StalledRequests > 0);
+
+        // On a busy machine the server may cut the connection off for its slowness before enough was generated for the rows to stall.
+        await server.UntilAsync(now => now.StalledRequests > 0 || now.CancelledRequests > 0);
 
         var answer = await server.PostAsync("/v1/completions", """{"prompt":"Once upon a time","max_tokens":5,"temperature":0}""");
         Assert.Equal(5, answer.GetProperty("usage").GetProperty("completion_tokens").GetInt32());
