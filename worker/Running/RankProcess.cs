@@ -14,7 +14,7 @@ namespace Distributed.Worker.Running;
 /// <summary>One rank from the rendezvous to the end: it joins the group, loads its shard, then leads (rank 0) or follows.</summary>
 /// <param name="environment">Who this rank is.</param>
 /// <param name="link">Its tie to the launcher.</param>
-/// <param name="started">Timestamp of the start of the process.</param>
+/// <param name="started">Timestamp of the start of the process; in a later group, of the loss of the one before.</param>
 internal sealed class RankProcess(RankEnvironment environment, LauncherLink link, long started)
 {
     private const uint LoadedTag = 0x4C4F4144; // "LOAD"
@@ -85,6 +85,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
 
     private ProcessGroup Rejoin(CommandLine line, GenerationCommand command, CollectiveException lost)
     {
+        started = Stopwatch.GetTimestamp(); // loading begins anew
         try
         {
             (environment, var group) = NextGroup.JoinAsync(

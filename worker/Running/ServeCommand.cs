@@ -16,7 +16,7 @@ namespace Distributed.Worker.Running;
 internal sealed class ServeCommand(RunOptions options, OptionValues values) : GenerationCommand(options)
 {
     private readonly ServerState _state = new();
-    private readonly CancellationTokenSource _stopping = new();
+    private readonly CancellationTokenSource _stopping = new(); // stays: a signal may come after the end, and without a timer it needs no disposal
     private volatile InferenceScheduler? _scheduler;
     private ServeOptions? _serving; // of rank 0
     private ServedModel? _model;
@@ -102,7 +102,6 @@ internal sealed class ServeCommand(RunOptions options, OptionValues values) : Ge
         _host?.DisposeAsync().AsTask().GetAwaiter().GetResult();
         _export?.Dispose();
         _serving?.Certificate?.Dispose();
-        _stopping.Dispose();
         base.Dispose();
     }
 
