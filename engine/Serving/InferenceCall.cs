@@ -16,6 +16,7 @@ public sealed class InferenceCall : IDisposable
     private readonly Action _wake;
     private volatile int _cachedTokenCount;
     private volatile bool _isCancelled;
+    private volatile bool _isComplete;
     private volatile bool _isWaitingForReader;
 
     /// <param name="request">What was asked for.</param>
@@ -44,8 +45,11 @@ public sealed class InferenceCall : IDisposable
         internal set => _cachedTokenCount = value;
     }
 
-    /// <summary>Whether the reader gave the call up.</summary>
+    /// <summary>Whether the reader gave the call up, or completed it.</summary>
     internal bool IsCancelled => _isCancelled;
+
+    /// <summary>Whether the reader completed it.</summary>
+    internal bool IsComplete => _isComplete;
 
     /// <summary>Whether the row waits until its reader has read half of the events.</summary>
     internal bool IsWaitingForReader => _isWaitingForReader;
@@ -91,6 +95,13 @@ public sealed class InferenceCall : IDisposable
         {
             _wake();
         }
+    }
+
+    /// <summary>As <see cref="Dispose"/>, by a reader that has all it wants, such as a text up to a stop: the request counts as finished.</summary>
+    public void Complete()
+    {
+        _isComplete = true;
+        Dispose();
     }
 
     /// <summary>Reports an event, for which there is room unless the call was given up.</summary>

@@ -332,6 +332,11 @@ public sealed class InferenceScheduler
     {
         lock (_gate)
         {
+            if (_residents.HasWork)
+            {
+                return; // the plan found that a row's reader does not read: who waits for its slot can have it
+            }
+
             _progress = Stopwatch.GetTimestamp();
         }
 

@@ -39,13 +39,12 @@ internal sealed class Residents(CacheBlocks cache, int slotCount, SchedulerCount
     public void Sweep()
     {
         counters.Cancelled += Waiting.RemoveCancelled();
-        counters.Cancelled += _preempted.RemoveAll(row => row.Call.IsCancelled);
+        _preempted.RemoveAll(IsGone);
         for (var i = _running.Count - 1; i >= 0; i--)
         {
             var row = _running[i];
-            if (row.IsFinished || row.Call.IsCancelled)
+            if (row.IsFinished || IsGone(row))
             {
-                counters.Cancelled += row.IsFinished ? 0 : 1;
                 Release(row);
             }
         }
@@ -152,6 +151,26 @@ internal sealed class Residents(CacheBlocks cache, int slotCount, SchedulerCount
         }
 
         return rows;
+    }
+
+    // Counts it, so it is asked once about each that is.
+    private bool IsGone(ServingRow row)
+    {
+        if (!row.Call.IsCancelled)
+        {
+            return false;
+        }
+
+        if (row.Call.IsComplete)
+        {
+            counters.NoteFinished();
+        }
+        else
+        {
+            counters.Cancelled++;
+        }
+
+        return true;
     }
 
     private static bool CanGoOn(ServingRow row) => !row.Call.IsWaitingForReader;

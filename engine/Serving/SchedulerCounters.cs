@@ -26,7 +26,7 @@ internal sealed class SchedulerCounters
 
     public long CachedPromptTokens { get; set; }
 
-    /// <summary>A request that had nothing to run has its end.</summary>
+    /// <summary>A request has its end without a step that brought it: it had nothing to run, or its reader has all it wants.</summary>
     public void NoteFinished() => _finished++;
 
     /// <summary>A step has ended.</summary>

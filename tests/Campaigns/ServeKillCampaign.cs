@@ -23,8 +23,9 @@ internal static partial class ServeKillCampaign
         using var launch = new Launch(options.Arguments);
         using var client = new HttpClient { BaseAddress = await FindAsync(launch), Timeout = RunLimit };
         var expected = new string[StreamCount];
+        await ReadAllAsync(client, (stream, answer) => expected[stream] = answer.Text); // and the server is warm
         var started = Stopwatch.GetTimestamp();
-        await ReadAllAsync(client, (stream, answer) => expected[stream] = answer.Text);
+        await ReadAllAsync(client, (_, _) => { });
         var window = Stopwatch.GetElapsedTime(started);
         Console.WriteLine(options.Describe(window));
 
@@ -35,6 +36,8 @@ internal static partial class ServeKillCampaign
         for (var run = 0; run < options.Count && !launch.HasEnded;)
         {
             var ended = 0;
+            var took = TimeSpan.Zero;
+            started = Stopwatch.GetTimestamp();
             var wrong = new List<string>();
             var silences = new List<TimeSpan>();
             var reading = ReadAllAsync(client, (stream, answer) =>
@@ -42,6 +45,7 @@ internal static partial class ServeKillCampaign
                 lock (wrong)
                 {
                     ended++;
+                    took = Stopwatch.GetElapsedTime(started);
                     silences.Add(answer.LongestSilence);
                     if (answer.Text != expected[stream] || !answer.IsDone)
                     {
@@ -60,7 +64,8 @@ internal static partial class ServeKillCampaign
             if (wasLate || victims.Length == 0 || !Launch.Kill(victims[random.Next(victims.Length)].Value))
             {
                 await reading;
-                if (++late > options.Count)
+                window = wasLate && took < window ? took : window; // runs get faster while the server's code is compiled
+                if (++late > 2 * options.Count)
                 {
                     break;
                 }
@@ -89,7 +94,7 @@ internal static partial class ServeKillCampaign
             Console.WriteLine($"The server has ended:\n{launch.ErrorSoFar}");
         }
 
-        return misses == 0 && !launch.HasEnded && late <= options.Count ? 0 : 1;
+        return misses == 0 && !launch.HasEnded && late <= 2 * options.Count ? 0 : 1;
     }
 
     private static async Task<Uri> FindAsync(Launch launch)

@@ -93,6 +93,20 @@ public sealed class SchedulingTests
     }
 
     [Fact]
+    public async Task Complete_WhileItRuns_FreesItAndCountsItAsFinished()
+    {
+        using var world = new ServingWorld().Start();
+        var call = world.Scheduler.Submit(Long);
+        await foreach (var _ in call.ReadAllAsync())
+        {
+            call.Complete();
+            break;
+        }
+
+        await Until(() => world.Scheduler.Snapshot() is { FinishedRequests: 1, CancelledRequests: 0, RunningRequests: 0, UsedBlocks: 0 });
+    }
+
+    [Fact]
     public async Task Dispose_BeforeItRuns_NeverRuns()
     {
         using var world = new ServingWorld();
@@ -123,7 +137,7 @@ public sealed class SchedulingTests
     [Fact]
     public async Task Readers_ThatDoNotRead_CountAmongThoseThatMayWait()
     {
-        using var world = new ServingWorld(options: new SchedulerOptions { MaxUnreadEvents = 4, MaxQueuedRequests = 2 }, maxBatchSize: 1).Start();
+        using var world = new ServingWorld(options: new SchedulerOptions { MaxUnreadEvents = 4, MaxQueuedRequests = 2, KeepAliveInterval = TimeSpan.FromHours(1) }, maxBatchSize: 1).Start();
         var calls = Enumerable.Range(0, 3).Select(_ => world.Scheduler.Submit(Long)).ToList();
         await Until(() => calls.TrueForAll(call => call.IsWaitingForReader));
 

@@ -171,7 +171,7 @@ internal sealed class AnswerRun : IDisposable
             var piece = text.Push(news);
             if (text.IsStopped)
             {
-                _current[index].Dispose();
+                _current[index].Complete();
                 await SendAsync(index, piece, FinishReason.Stop);
                 return;
             }
