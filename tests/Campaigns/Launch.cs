@@ -11,6 +11,7 @@ internal sealed partial class Launch : IDisposable
 {
     private const string Mark = "DISTRUN_CAMPAIGN_MARK";
     private const int KillSignal = 9;
+    private const int TerminateSignal = 15;
     private const int StopSignal = 19;
     private const int ContinueSignal = 18;
 
@@ -65,6 +66,9 @@ internal sealed partial class Launch : IDisposable
 
     /// <summary>kill -9; whether there was such a process.</summary>
     public static bool Kill(int id) => Kill(id, KillSignal) == 0;
+
+    /// <summary>SIGTERM.</summary>
+    public static void Terminate(int id) => _ = Kill(id, TerminateSignal);
 
     /// <summary>SIGSTOP; whether there was such a process.</summary>
     public static bool Stop(int id) => Kill(id, StopSignal) == 0;

@@ -13,5 +13,9 @@ return options switch
     { Campaign: CampaignOptions.KillRank } => KillRankCampaign.Run(options),
     { Campaign: CampaignOptions.StopRank } => StopRankCampaign.Run(options),
     { Campaign: CampaignOptions.ServeKill } => await ServeKillCampaign.RunAsync(options),
+    { Campaign: CampaignOptions.ServeDrain } => await ServeDrainCampaign.RunAsync(options),
+    { Campaign: CampaignOptions.ServeLeave } => await ServeLeaveCampaign.RunAsync(options),
+    { Campaign: CampaignOptions.ServeOverload } => await ServeOverloadCampaign.RunAsync(options),
+    { Campaign: CampaignOptions.ServeBodies or CampaignOptions.ServeBytes } => await ServeInputCampaign.RunAsync(options),
     _ => KillLauncherCampaign.Run(options),
 };

@@ -3,9 +3,11 @@ using System.Globalization;
 namespace Distributed.Campaigns;
 
 /// <summary>Times of many runs, printed as percentiles.</summary>
-internal sealed class Statistics(string name)
+/// <param name="name">Of what.</param>
+/// <param name="times">Those that are known already.</param>
+internal sealed class Statistics(string name, params IEnumerable<TimeSpan> times)
 {
-    private readonly List<double> _milliseconds = [];
+    private readonly List<double> _milliseconds = [.. times.Select(time => time.TotalMilliseconds)];
 
     public void Add(TimeSpan time) => _milliseconds.Add(time.TotalMilliseconds);
 
