@@ -1,3 +1,4 @@
+using Distributed.Collectives.Hosting;
 using Distributed.Collectives.Launching;
 using Distributed.Launcher.CommandLine;
 using Distributed.Launcher.Jobs;
@@ -18,11 +19,16 @@ if (options.DryRun)
     return ExitCodes.Success;
 }
 
+if (options.PlainPlatform)
+{
+    Platform.UsePlain();
+}
+
 if (!OperatingSystem.IsWindows())
 {
     Signals.PrepareLauncher();
     Libc.KeepInheritedDescriptors();
-    if (OperatingSystem.IsLinux())
+    if (Platform.UsesLinux)
     {
         Orphans.Adopt();
     }

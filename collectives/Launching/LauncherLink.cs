@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Distributed.Collectives.Hosting;
 
 namespace Distributed.Collectives.Launching;
 
@@ -124,7 +125,7 @@ public sealed class LauncherLink
             return; // There the launcher holds its workers in a job object, which goes with it.
         }
 
-        if (OperatingSystem.IsLinux())
+        if (Platform.UsesLinux)
         {
             NativeProcess.DieWithParentThread();
         }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Distributed.Collectives.Hosting;
 
 namespace Distributed.Engine.Kernels;
 
@@ -17,7 +18,7 @@ internal static unsafe partial class MemoryAdvice
     // Whole pages within the range.
     private static void Advise(void* data, long byteCount, int advice)
     {
-        if (!OperatingSystem.IsLinux())
+        if (!Platform.UsesLinux)
         {
             return;
         }

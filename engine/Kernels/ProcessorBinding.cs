@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
+using Distributed.Collectives.Hosting;
 
 namespace Distributed.Engine.Kernels;
 
@@ -16,7 +17,7 @@ internal static unsafe partial class ProcessorBinding
     /// <returns>False where the thread may not use so many, or the system does not bind; the thread runs on unbound.</returns>
     public static bool TryBind(int index)
     {
-        if (!OperatingSystem.IsLinux())
+        if (!Platform.UsesLinux)
         {
             return false;
         }

@@ -39,6 +39,9 @@ internal sealed record LaunchOptions
     /// <summary>Whether to print what would be started, and start nothing.</summary>
     public bool DryRun { get; init; }
 
+    /// <summary>Whether to do without what only this system has.</summary>
+    public bool PlainPlatform { get; init; }
+
     /// <summary>When a group that has failed is started again.</summary>
     public required RestartLimits Restarts { get; init; }
 

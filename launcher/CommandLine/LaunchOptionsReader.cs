@@ -45,6 +45,7 @@ internal sealed class LaunchOptionsReader(OptionValues values)
         var mesh = placement.Mesh(nodes, localWorldSize);
         var cpus = placement.Cpus(localWorldSize, virtualLocalRank);
         var dryRun = values.Flag(LauncherOption.DryRun);
+        var plainPlatform = values.Flag(LauncherOption.PlainPlatform);
         var (masterAddress, masterPort) = Master(standalone, nodes);
         return program is null ? null : new LaunchOptions
         {
@@ -59,6 +60,7 @@ internal sealed class LaunchOptionsReader(OptionValues values)
             Cpus = cpus,
             Mesh = mesh,
             DryRun = dryRun,
+            PlainPlatform = plainPlatform,
             Restarts = restarts,
             HangPatience = values.Seconds(LauncherOption.HangTimeout, 5, mayBeZero: true),
             ShutdownTimeout = shutdownTimeout,

@@ -20,6 +20,9 @@ internal sealed partial record LauncherOption
 
     public static readonly LauncherOption DryRun = new("--dry-run", null, "Print what would be started, and start nothing.");
 
+    public static readonly LauncherOption PlainPlatform = new(
+        "--plain-platform", null, "Do without the system's own calls (pidfd, futex, ...), as where there are none; for tests.");
+
     public static readonly LauncherOption Module = new(
         "--module", null, "The program is a Python module, run with python3 -m.", Alias: "-m");
 
@@ -127,7 +130,7 @@ internal sealed partial record LauncherOption
     /// <summary>All of them, as --help groups them.</summary>
     public static readonly IReadOnlyList<(string Title, IReadOnlyList<LauncherOption> Options)> Groups =
     [
-        ("Program and ranks", [NprocPerNode, Role, VirtualLocalRank, Mesh, NumaBinding, Module, NoPython, RunPath, StartMethod, DryRun]),
+        ("Program and ranks", [NprocPerNode, Role, VirtualLocalRank, Mesh, NumaBinding, Module, NoPython, RunPath, StartMethod, DryRun, PlainPlatform]),
         ("Nodes", [Nnodes, NodeRank, RdzvBackend, RdzvEndpoint, RdzvId, RdzvConf, Standalone, MasterAddr, MasterPort, LocalAddr, Emit]),
         ("Failures",
         [

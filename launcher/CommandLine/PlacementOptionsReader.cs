@@ -57,7 +57,7 @@ internal sealed class PlacementOptionsReader(OptionValues values, List<string> n
             "core-complex" => CpuBindingMode.CoreComplex,
             _ => CpuBindingMode.Node,
         };
-        if (!OperatingSystem.IsLinux())
+        if (!OperatingSystem.IsLinux() || values.Flag(LauncherOption.PlainPlatform))
         {
             values.Report($"{values.Source(option)} needs Linux, whose /sys describes the CPUs; leave it out.");
             return null;

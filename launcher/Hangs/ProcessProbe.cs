@@ -1,6 +1,7 @@
 using System.Buffers.Text;
 using System.Diagnostics;
 using System.Globalization;
+using Distributed.Collectives.Hosting;
 using Microsoft.Win32.SafeHandles;
 
 namespace Distributed.Launcher.Hangs;
@@ -27,7 +28,7 @@ internal sealed class ProcessProbe(int processId) : IDisposable
     /// <summary>Looks again; <see langword="false"/> where the process has ended.</summary>
     public bool Look()
     {
-        if (!OperatingSystem.IsLinux())
+        if (!Platform.UsesLinux)
         {
             return LookElsewhere();
         }
@@ -70,7 +71,7 @@ internal sealed class ProcessProbe(int processId) : IDisposable
     {
         try
         {
-            return OperatingSystem.IsLinux() && Directory.EnumerateDirectories($"/proc/{processId}/task")
+            return Platform.UsesLinux && Directory.EnumerateDirectories($"/proc/{processId}/task")
                 .Any(thread => FieldsOf(File.ReadAllBytes(thread + "/stat")) is [(byte)'R' or (byte)'D', ..]);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
@@ -84,7 +85,7 @@ internal sealed class ProcessProbe(int processId) : IDisposable
     {
         try
         {
-            return OperatingSystem.IsLinux()
+            return Platform.UsesLinux
                 ? File.ReadLines($"/proc/{processId}/io")
                     .Where(line => line.StartsWith("rchar", StringComparison.Ordinal) || line.StartsWith("wchar", StringComparison.Ordinal)
                         || line.StartsWith("read_bytes", StringComparison.Ordinal))

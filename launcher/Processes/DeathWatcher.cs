@@ -1,12 +1,14 @@
+using Distributed.Collectives.Hosting;
+
 namespace Distributed.Launcher.Processes;
 
 /// <summary>Notices the deaths of child processes, in their order, and collects them.</summary>
 internal abstract class DeathWatcher : IDisposable
 {
-    /// <summary>The watcher that this system offers.</summary>
+    /// <summary>The best watcher that this system offers.</summary>
     public static DeathWatcher Create()
-        => OperatingSystem.IsLinux() && PidfdDeathWatcher.TryCreate() is { } watcher ? watcher
-            : OperatingSystem.IsMacOS() ? new KqueueDeathWatcher()
+        => Platform.UsesLinux && PidfdDeathWatcher.TryCreate() is { } watcher ? watcher
+            : Platform.UsesMacOS ? new KqueueDeathWatcher()
             : new ThreadDeathWatcher();
 
     /// <summary>

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.Versioning;
 using System.Text;
+using Distributed.Collectives.Hosting;
 using Microsoft.Win32.SafeHandles;
 
 namespace Distributed.Launcher.Processes;
@@ -32,6 +33,11 @@ internal sealed class Guardian : IDisposable
         done
         for group in $groups; do kill -s KILL -- "-$group"; done
         rm -rf -- "$1" "$1.lock"
+
+        """;
+
+    // Of Linux.
+    private const string LostChildren = """
         set +f
         for pause in 0 0 0 1 1; do
           sleep $pause
@@ -62,7 +68,7 @@ internal sealed class Guardian : IDisposable
         var (read, write) = Libc.CreatePipe();
         using (read)
         {
-            string[] arguments = ["sh", "-c", Script, "distrun-guardian", directory];
+            string[] arguments = ["sh", "-c", Platform.UsesLinux ? Script + LostChildren : Script, "distrun-guardian", directory];
             var id = Orphans.Start(
                 () => PosixSpawn.Start("/bin/sh", arguments, ["PATH=/usr/bin:/bin"], read, output: null, error: null, ownSession: true));
             return new Guardian(id, write);

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
+using Distributed.Collectives.Hosting;
 using Microsoft.Win32.SafeHandles;
 
 namespace Distributed.Launcher.Processes;
@@ -43,7 +44,7 @@ internal sealed class PosixChildProcess : ChildProcess
         using (output.Write)
         using (error.Write)
         {
-            using var affinity = OperatingSystem.IsLinux() ? CpuAffinity.Of(command.Cpus) : null;
+            using var affinity = Platform.UsesLinux ? CpuAffinity.Of(command.Cpus) : null;
             using var inherited = new SafeFileHandle(0, ownsHandle: false);
             var id = Orphans.Start(() => PosixSpawn.Start(
                 command.Path,

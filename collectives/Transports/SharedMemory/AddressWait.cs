@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Distributed.Collectives.Hosting;
 
 namespace Distributed.Collectives.Transports.SharedMemory;
 
@@ -20,8 +21,8 @@ internal static unsafe partial class AddressWait
         _ => 0,
     };
 
-    private static readonly bool HasFutex = OperatingSystem.IsLinux() && FutexNumber != 0;
-    private static readonly bool HasSyncWait = OperatingSystem.IsMacOSVersionAtLeast(14, 4);
+    private static readonly bool HasFutex = Platform.UsesLinux && FutexNumber != 0;
+    private static readonly bool HasSyncWait = Platform.UsesMacOS && OperatingSystem.IsMacOSVersionAtLeast(14, 4);
 
     /// <summary>Returns when the word is no longer <paramref name="value"/>, when it was woken, after the limit, or for no reason.</summary>
     /// <param name="word">The shared word.</param>

@@ -1,6 +1,7 @@
 using System.IO.MemoryMappedFiles;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
+using Distributed.Collectives.Hosting;
 using Distributed.Protos;
 using Google.Protobuf;
 using Microsoft.Win32.SafeHandles;
@@ -48,7 +49,7 @@ internal sealed unsafe partial class SharedMemoryRegion
         {
             SafeFileHandle file;
             string? path = null;
-            if (OperatingSystem.IsLinux())
+            if (Platform.UsesLinux)
             {
                 file = new SafeFileHandle(CreateMemoryFile("distrun", CloseOnExec | AllowSealing), ownsHandle: true);
                 if (file.IsInvalid)
@@ -88,7 +89,7 @@ internal sealed unsafe partial class SharedMemoryRegion
             return null;
         }
 
-        var path = OperatingSystem.IsLinux() ? $"/proc/{offer.ProcessId}/fd/{offer.FileNumber}" : PathOf(directory, offer.Nonce.Span);
+        var path = Platform.UsesLinux ? $"/proc/{offer.ProcessId}/fd/{offer.FileNumber}" : PathOf(directory, offer.Nonce.Span);
         try
         {
             using var file = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);

@@ -1,3 +1,5 @@
+using Distributed.Collectives.Hosting;
+
 namespace Distributed.Launcher.Tests.Hangs;
 
 /// <summary>Ranks that publish where they are (see <see cref="TestProgram"/>), and ranks that do not.</summary>
@@ -51,6 +53,7 @@ public sealed class HangTests : IDisposable
     [LinuxFact]
     public async Task Rank_IsStopped_IsToldAndThatItGoesOn()
     {
+        Assert.SkipUnless(Platform.UsesLinux, "Only /proc tells that a process is stopped.");
         var script = "[ $RANK = 0 ] && exec sleep 300; echo $$ > pid.tmp; mv pid.tmp pid; kill -STOP $$; sleep 2; exit 3";
         var launch = _distrun.Start("--nproc-per-node", "2", "sh", "-c", script);
         for (string? line = ""; line?.StartsWith("distrun: rank", StringComparison.Ordinal) == false;)

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Diagnostics;
+using Distributed.Collectives.Hosting;
 using Distributed.Collectives.Launching;
 
 namespace Distributed.Launcher.Tests.Launching;
@@ -89,6 +90,7 @@ public sealed class LauncherLinkTests : IDisposable
     [InlineData(true)]
     public async Task Parent_DiesByKill_KernelKillsTheWorker(bool stopped)
     {
+        Assert.SkipUnless(Platform.UsesLinux, "Needs prctl.");
         // The envelope must name the shell, so the shell starts the worker on a pipe of ours.
         Assert.Equal(0, Posix.MakeFifo(_folder["stdin"]));
         var parent = _folder.Script("parent", $"'{TestProgram.Path}' attach-and-never-read <'{_folder["stdin"]}' & echo $!; wait");

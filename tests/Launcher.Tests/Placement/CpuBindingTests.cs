@@ -1,4 +1,5 @@
 using System.Globalization;
+using Distributed.Collectives.Hosting;
 using Distributed.Launcher.Placement;
 
 namespace Distributed.Launcher.Tests.Placement;
@@ -66,6 +67,7 @@ public sealed class CpuBindingTests : IDisposable
     [System.Runtime.Versioning.SupportedOSPlatform("linux")]
     public async Task NumaBinding_BindsEachRankAndNotTheLauncher()
     {
+        Assert.SkipUnless(Platform.UsesLinux, "Needs sched_setaffinity.");
         using var distrun = new Distrun();
         var topology = CpuTopology.Read();
         var ranks = Math.Min(2, topology.Cpus.Select(cpu => cpu.Core).Distinct().Count());
