@@ -66,6 +66,7 @@ internal static class OptionCatalog
     public const string MaxBodySize = "max-body-size";
     public const string DrainTimeout = "drain-timeout";
     public const string SsePingInterval = "sse-ping-interval";
+    public const string RequestTimeout = "request-timeout";
     public const string OtlpEndpoint = "otlp-endpoint";
 
     /// <summary>The options that say what to run. Where the command line has any of them, those of a config file do not count.</summary>
@@ -203,6 +204,7 @@ internal static class OptionCatalog
         new(MaxBodySize, "MIB", "Largest body of a request, 1 to 16. Default: 2."),
         new(DrainTimeout, "SECONDS", "How long running answers may take after SIGTERM; keep it below distrun's --shutdown-timeout. Default: 25."),
         new(SsePingInterval, "SECONDS", "A silent stream gets a comment so often. Default: 5."),
+        new(RequestTimeout, "SECONDS", "An answer that takes longer ends with an error. Default: 600."),
         new(OtlpEndpoint, "URL", "Send each rank's measurements to this collector of OpenTelemetry's, such as http://127.0.0.1:4318. Default: nowhere."),
     ];
 

@@ -52,6 +52,9 @@ internal sealed record ServeOptions
     /// <summary>How long a stream is silent before a comment is sent.</summary>
     public required TimeSpan PingInterval { get; init; }
 
+    /// <summary>How long an answer may take, waiting included.</summary>
+    public required TimeSpan RequestTimeout { get; init; }
+
     private bool IsOpenToOthers => !IPAddress.IsLoopback(Address);
 
     /// <summary>Reads and checks them.</summary>
@@ -77,6 +80,7 @@ internal sealed record ServeOptions
             MaxRequestsPerKey = values.Has(OptionCatalog.MaxRequestsPerKey) ? reader.Integer(OptionCatalog.MaxRequestsPerKey, 1, 1, 1 << 16) : null,
             MaxBodyByteCount = (long)reader.Integer(OptionCatalog.MaxBodySize, 2, 1, 16) << 20,
             DrainTimeout = TimeSpan.FromSeconds(reader.Integer(OptionCatalog.DrainTimeout, 25, 0, 3600)),
+            RequestTimeout = TimeSpan.FromSeconds(reader.Integer(OptionCatalog.RequestTimeout, 600, 1, 86400)),
             PingInterval = TimeSpan.FromSeconds(reader.Integer(OptionCatalog.SsePingInterval, 5, 1, 3600)),
         };
         _ = ReadCollector(values, problems); // every rank reads it for itself

@@ -100,6 +100,24 @@ public class LoadTests
         await server.UntilAsync(now => now is { RunningRequests: 0, WaitingRequests: 0 });
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Answer_ThatTakesTooLong_EndsWithAnErrorAndFreesItsSlot(bool streams)
+    {
+        await using var server = await TestServer.StartAsync([.. Room, "--request-timeout", "1"]);
+        using var response = await SendAsync(server, streams ? Endless : Endless.Replace("true", "false", StringComparison.Ordinal));
+        var text = await response.Content.ReadAsStringAsync().DefaultTimeout();
+
+        Assert.Equal(streams ? HttpStatusCode.OK : HttpStatusCode.GatewayTimeout, response.StatusCode);
+        using var document = JsonDocument.Parse(streams ? LastEvent(text)["data: ".Length..] : text);
+        var error = document.RootElement.GetProperty("error");
+        Assert.Equal(("timeout", "server_error"), (error.GetProperty("code").GetString(), error.GetProperty("type").GetString()));
+        Assert.StartsWith("The answer was not complete after 1 s, ", error.GetProperty("message").GetString(), StringComparison.Ordinal);
+        await server.UntilAsync(now => now is { RunningRequests: 0, CancelledRequests: 1 });
+        Assert.Equal("", server.Log);
+    }
+
     [Fact]
     public async Task Requests_MoreThanMayWait_AreRefusedWithATime()
     {

@@ -25,15 +25,24 @@ public class OtlpExportTests
             }
         }
 
-        var request = await received.DefaultTimeout();
-        Assert.StartsWith($"POST {path.TrimEnd('/')}/v1/metrics HTTP/1.1\r\n", request, StringComparison.Ordinal);
-        Assert.Contains("Content-Type: application/x-protobuf", request, StringComparison.Ordinal);
-        Assert.Contains("gen_ai.server.time_to_first_token", request, StringComparison.Ordinal);
-        Assert.Contains("distributed-worker", request, StringComparison.Ordinal);
-        Assert.Contains("/3", request, StringComparison.Ordinal);
+        var requests = await received.DefaultTimeout();
+        var traces = Assert.Single(requests, request => request.StartsWith($"POST {path.TrimEnd('/')}/v1/traces HTTP/1.1\r\n", StringComparison.Ordinal));
+        var metrics = Assert.Single(requests, request => request.StartsWith($"POST {path.TrimEnd('/')}/v1/metrics HTTP/1.1\r\n", StringComparison.Ordinal));
+        Assert.Contains("gen_ai.server.time_to_first_token", metrics, StringComparison.Ordinal);
+        Assert.Contains("text_completion demo", traces, StringComparison.Ordinal);
+        Assert.Contains("POST /v1/completions", traces, StringComparison.Ordinal);
+        Assert.All(requests, request =>
+        {
+            Assert.Contains("Content-Type: application/x-protobuf", request, StringComparison.Ordinal);
+            Assert.Contains("distributed-worker", request, StringComparison.Ordinal);
+            Assert.Contains("/3", request, StringComparison.Ordinal);
+        });
     }
 
-    private static async Task<string> ReceiveAsync(TcpListener listener)
+    // Traces and metrics.
+    private static async Task<string[]> ReceiveAsync(TcpListener listener) => [await ReceiveOneAsync(listener), await ReceiveOneAsync(listener)];
+
+    private static async Task<string> ReceiveOneAsync(TcpListener listener)
     {
         using var client = await listener.AcceptTcpClientAsync();
         await using var stream = client.GetStream();
@@ -49,7 +58,7 @@ public class OtlpExportTests
             }
         }
 
-        await stream.WriteAsync("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"u8.ToArray());
+        await stream.WriteAsync("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"u8.ToArray());
         return text.ToString();
     }
 

@@ -1,10 +1,12 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Text;
 using System.Threading.Channels;
 using Distributed.Engine.Generation;
 using Distributed.Engine.Serving;
-using Distributed.Engine.Tokenizers;
 using Distributed.Worker.Serving.Hosting;
+using Distributed.Worker.Serving.Requests;
 using Distributed.Worker.Serving.Responses;
 using Distributed.Worker.Serving.Text;
 
@@ -24,19 +26,25 @@ internal sealed class AnswerRun : IDisposable
 
     private readonly ServerState _state;
     private readonly InferenceScheduler _first;
-    private readonly Tokenizer _tokenizer;
+    private readonly ServedModel _model;
     private readonly IReadOnlyList<ChoicePlan> _plans;
     private readonly IDisposable _place;
     private readonly List<InferenceCall> _calls = [];
     private readonly InferenceCall[] _current; // of each choice, after a restart of the ranks another one
     private readonly Channel<ChoiceNews> _news = Channel.CreateBounded<ChoiceNews>(new BoundedChannelOptions(MaxUnreadNews) { SingleReader = true });
     private readonly CancellationTokenSource _given = new(); // up
+    private readonly ConcurrentQueue<string> _finishReasons = [];
+    private readonly Activity? _span;
+    private readonly Timer _limit;
+    private Exception? _failure;
     private long _generatedCount;
 
-    private AnswerRun(ServerState state, InferenceScheduler scheduler, Tokenizer tokenizer, IReadOnlyList<ChoicePlan> plans, IDisposable place)
+    private AnswerRun(ServerState state, InferenceScheduler scheduler, ServedModel model, IReadOnlyList<ChoicePlan> plans, IDisposable place, TimeSpan timeout)
     {
-        (_state, _first, _tokenizer, _plans, _place) = (state, scheduler, tokenizer, plans, place);
+        (_state, _first, _model, _plans, _place) = (state, scheduler, model, plans, place);
         _current = new InferenceCall[plans.Count];
+        _span = ServingTraces.BeginAnswer(plans[0].ContinuesPrompt ? "text_completion" : "chat", model.Name);
+        _limit = new Timer(_ => Fail(ApiException.TimedOut(timeout)), null, timeout, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>What it has cost so far. A prompt of several choices counts once.</summary>
@@ -51,14 +59,16 @@ internal sealed class AnswerRun : IDisposable
     /// <summary>Hands all choices to the scheduler, or none. A choice whose ranks are lost goes on with the next ones where it was.</summary>
     /// <param name="state">Knows what takes the scheduler's place.</param>
     /// <param name="scheduler">Runs them.</param>
-    /// <param name="tokenizer">The model's.</param>
+    /// <param name="model">What runs.</param>
     /// <param name="plans">The choices.</param>
     /// <param name="place">What the client holds meanwhile; disposed with the run, or at once where there is none.</param>
+    /// <param name="timeout">How long the answer may take.</param>
     /// <exception cref="QueueFullException">There is no room for all.</exception>
     /// <exception cref="GenerationException">The model cannot run one.</exception>
-    public static AnswerRun Submit(ServerState state, InferenceScheduler scheduler, Tokenizer tokenizer, IReadOnlyList<ChoicePlan> plans, IDisposable place)
+    public static AnswerRun Submit(
+        ServerState state, InferenceScheduler scheduler, ServedModel model, IReadOnlyList<ChoicePlan> plans, IDisposable place, TimeSpan timeout)
     {
-        var run = new AnswerRun(state, scheduler, tokenizer, plans, place);
+        var run = new AnswerRun(state, scheduler, model, plans, place, timeout);
         try
         {
             foreach (var (index, plan) in plans.Index())
@@ -79,6 +89,7 @@ internal sealed class AnswerRun : IDisposable
     /// <param name="silence">How long nothing has to come.</param>
     /// <param name="cancellationToken">Ends it.</param>
     /// <exception cref="InferenceFailedException">A choice cannot be completed.</exception>
+    /// <exception cref="ApiException">The answer took too long.</exception>
     public async IAsyncEnumerable<ChoiceNews?> ReadAllAsync(TimeSpan silence, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         using var registration = cancellationToken.UnsafeRegister(static run => ((AnswerRun)run!).Dispose(), this);
@@ -120,6 +131,15 @@ internal sealed class AnswerRun : IDisposable
         }
 
         _place.Dispose();
+        _limit.Dispose();
+        ServingTraces.EndAnswer(_span, Usage(1), _finishReasons, _failure);
+    }
+
+    private void Fail(Exception exception)
+    {
+        _failure ??= exception;
+        _news.Writer.TryComplete(exception);
+        Dispose();
     }
 
     private async Task CompleteAsync(Task[] pumps)
@@ -135,8 +155,7 @@ internal sealed class AnswerRun : IDisposable
         }
         catch (Exception exception)
         {
-            _news.Writer.TryComplete(exception);
-            Dispose();
+            Fail(exception);
         }
     }
 
@@ -146,7 +165,7 @@ internal sealed class AnswerRun : IDisposable
         await Task.Yield();
         var plan = _plans[index];
         var request = plan.Request;
-        var text = new TextStream(_tokenizer, plan.Stop, plan.ContinuesPrompt && plan.Echo.IsEmpty ? request.Prompt.AsSpan() : []);
+        var text = new TextStream(_model.Tokenizer, plan.Stop, plan.ContinuesPrompt && plan.Echo.IsEmpty ? request.Prompt.AsSpan() : []);
         if (!plan.Echo.IsEmpty && !request.ScorePrompt)
         {
             await EchoAsync(index, plan, text);
@@ -167,7 +186,11 @@ internal sealed class AnswerRun : IDisposable
                 continue;
             }
 
-            Interlocked.Increment(ref _generatedCount);
+            if (Interlocked.Increment(ref _generatedCount) == 1)
+            {
+                ServingTraces.NoteFirstToken(_span);
+            }
+
             var piece = text.Push(news);
             if (text.IsStopped)
             {
@@ -263,6 +286,11 @@ internal sealed class AnswerRun : IDisposable
 
     private ValueTask SendAsync(int index, TextPiece piece, FinishReason? reason)
     {
+        if (reason is { } end)
+        {
+            _finishReasons.Enqueue(AnswerDocuments.NameOf(end));
+        }
+
         var shown = _plans[index].WithTokens ? piece : piece with { Tokens = [] };
         return shown.IsEmpty && reason is null ? default : _news.Writer.WriteAsync(new ChoiceNews(index, shown, reason), _given.Token);
     }

@@ -7,7 +7,7 @@ using Distributed.Worker.Serving.Requests;
 namespace Distributed.Worker.Serving.Answers;
 
 /// <summary>Lets requests in to the scheduler, or says why not; and says what became of those that failed.</summary>
-internal sealed class AnswerService(ServedModel model, ServerState state, KeyQuota quota, TextWriter log)
+internal sealed class AnswerService(ServedModel model, ServerState state, KeyQuota quota, TimeSpan requestTimeout, TextWriter log)
 {
     /// <summary>Begins to generate; the caller disposes the run.</summary>
     /// <param name="plans">All choices of the answer.</param>
@@ -25,7 +25,7 @@ internal sealed class AnswerService(ServedModel model, ServerState state, KeyQuo
             $"This key has {quota.Limit} requests under way, which is its share; send this one again once one of them has ended.", RetryAfterSeconds());
         try
         {
-            return AnswerRun.Submit(state, scheduler, model.Tokenizer, plans, place);
+            return AnswerRun.Submit(state, scheduler, model, plans, place, requestTimeout);
         }
         catch (QueueFullException exception)
         {
@@ -40,7 +40,7 @@ internal sealed class AnswerService(ServedModel model, ServerState state, KeyQuo
 
     /// <summary>What the client is told of an answer that failed.</summary>
     public ApiException Failed(Exception exception)
-        => state.Refusal() ?? ApiException.Internal(Incident.Tell(log, exception)); // where the server ends, that is why
+        => exception as ApiException ?? state.Refusal() ?? ApiException.Internal(Incident.Tell(log, exception)); // where the server ends, that is why
 
     // One of the key's own requests has to end first. Of all requests one ends so often:
     private int RetryAfterSeconds()

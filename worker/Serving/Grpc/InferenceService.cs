@@ -131,6 +131,7 @@ internal sealed class InferenceService(ServedModel model, AnswerService answers)
             HttpStatusCode.NotFound => StatusCode.NotFound,
             HttpStatusCode.TooManyRequests => StatusCode.ResourceExhausted,
             HttpStatusCode.ServiceUnavailable => StatusCode.Unavailable,
+            HttpStatusCode.GatewayTimeout => StatusCode.DeadlineExceeded,
             _ => StatusCode.Internal,
         };
         return new RpcException(new Status(code, error.Message), trailers);

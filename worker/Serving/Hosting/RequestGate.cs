@@ -46,6 +46,7 @@ internal sealed class RequestGate(ApiKeys keys, AllowedHosts hosts, TextWriter l
         finally
         {
             ServingMetrics.Answered(context);
+            ServingTraces.EndRequest(context);
         }
     }
 

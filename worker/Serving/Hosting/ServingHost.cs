@@ -54,7 +54,7 @@ internal sealed class ServingHost : IAsyncDisposable
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Services.AddRoutingCore();
-        builder.Services.AddSingleton(new AnswerService(model, state, new KeyQuota(options.MaxRequestsPerKey ?? Share(options, model)), log));
+        builder.Services.AddSingleton(new AnswerService(model, state, new KeyQuota(options.MaxRequestsPerKey ?? Share(options, model)), options.RequestTimeout, log));
         builder.Services.AddSingleton(provider => new InferenceService(model, provider.GetRequiredService<AnswerService>()));
         builder.Services.AddGrpc(grpc => grpc.MaxReceiveMessageSize = (int)options.MaxBodyByteCount);
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 
 namespace Distributed.Worker.Serving.Requests;
@@ -51,6 +52,14 @@ internal sealed class ApiException(HttpStatusCode status, string type, string me
     /// <summary>This client has too much under way.</summary>
     public static ApiException TooMany(string message, int retryAfterSeconds)
         => new(HttpStatusCode.TooManyRequests, "rate_limit_error", message, code: "rate_limit_exceeded") { RetryAfterSeconds = retryAfterSeconds };
+
+    /// <summary>The answer took too long.</summary>
+    public static ApiException TimedOut(TimeSpan limit)
+        => new(
+            HttpStatusCode.GatewayTimeout,
+            "server_error",
+            string.Create(CultureInfo.InvariantCulture, $"The answer was not complete after {limit.TotalSeconds} s, which is all that a request may take here; ask for fewer max_tokens."),
+            code: "timeout");
 
     /// <summary>A fault of the server, of which the client learns a number to quote and no more.</summary>
     public static ApiException Internal(string reference)

@@ -58,6 +58,9 @@ internal abstract class AnswerDocuments(AnswerHead head)
     /// <summary>Writes what a choice says, whole.</summary>
     protected abstract void WriteChoice(Utf8JsonWriter json, Choice choice);
 
+    /// <summary>How the API calls an end.</summary>
+    public static string NameOf(FinishReason reason) => reason == FinishReason.Stop ? "stop" : "length";
+
     /// <summary>Writes what is new of it.</summary>
     protected abstract void WriteDelta(Utf8JsonWriter json, ChoiceNews news);
 
@@ -90,7 +93,7 @@ internal abstract class AnswerDocuments(AnswerHead head)
     {
         if (reason is { } end)
         {
-            json.WriteString("finish_reason", end == FinishReason.Stop ? "stop" : "length");
+            json.WriteString("finish_reason", NameOf(end));
         }
         else
         {
