@@ -26,7 +26,13 @@ public static class PeerRendezvous
             return new SingleProcessGroup();
         }
 
-        ArgumentNullException.ThrowIfNull(envelope);
+        if (envelope is null)
+        {
+            throw new ArgumentNullException(
+                nameof(envelope),
+                "The job's secret is missing: start the program with distrun, which gives it to programs whose project sets the option Distributed.TakesEnvelope, as samples/hello-allreduce does.");
+        }
+
         RuntimeDirectory.Check(environment.RuntimeDirectory);
         if (envelope.Rank != environment.Rank)
         {

@@ -93,6 +93,7 @@ internal static class ServeInputCampaign
     private static async Task<string> SendBodyAsync(ServerRun served, Random random)
     {
         var body = JsonMutator.Mutate(random, JsonNode.Parse(Bodies[random.Next(Bodies.Length)])!);
+        var shown = Encoding.UTF8.GetString(body.AsSpan(0, Math.Min(body.Length, 1000)));
         using var content = new ByteArrayContent(body);
         content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
         var path = Encoding.UTF8.GetString(body).Contains("messages", StringComparison.Ordinal) ? "/v1/chat/completions" : "/v1/completions";
@@ -101,12 +102,13 @@ internal static class ServeInputCampaign
             using var response = await served.Client.PostAsync(new Uri(path, UriKind.Relative), content);
             var text = await response.Content.ReadAsStringAsync();
             return text.StartsWith("data:", StringComparison.Ordinal) && !text.EndsWith("data: [DONE]\n\n", StringComparison.Ordinal)
-                ? $"a stream without its end: {text}"
+                ? $"a stream without its end: {text}, to {shown}"
                 : ((int)response.StatusCode).ToString(CultureInfo.InvariantCulture);
         }
         catch (Exception exception) when (exception is HttpRequestException or OperationCanceledException)
         {
-            return exception.Message;
+            var now = await served.MetricsAsync(); // a request that hangs shows in the server, or does not
+            return $"{exception.Message}, with {now["requests_processing"]} requests running, {now["requests_deferred"]} waiting and {now["requests_stalled"]} stalled, to {shown}";
         }
     }
 
