@@ -30,7 +30,7 @@ internal sealed unsafe class ActivationBuffers : IDisposable
         }
     }
 
-    /// <summary>The residual stream: [token, dimension].</summary>
+    /// <summary>The residual stream of all tokens of the step: [token, dimension]. All other buffers hold what runs at once, a part of the step.</summary>
     public float* Hidden { get; }
 
     /// <summary>This rank's part of a sum over ranks, and scratch between sums: [token, dimension].</summary>

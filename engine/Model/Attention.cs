@@ -28,7 +28,9 @@ internal sealed unsafe class Attention
     private readonly AttentionUnit[][] _unitsByLength; // [greatest number of heads of a unit]
     private StepCommand _command = new();
     private LlamaLayer? _weights;
-    private int _layer;
+    private int _start; // the first token of the part
+    private int _tokenCount; // of the part
+    private int _layer; // among this rank's
     private AttentionUnit[] _units = []; // [unit of a token]
 
     public Attention(ModelContext context, ResidualStream stream, KeyValueCache cache, BlockTables tables)
@@ -50,13 +52,15 @@ internal sealed unsafe class Attention
         _arrangeTokens = ArrangeTokens;
     }
 
-    /// <summary>Computes what all layers of a step share: the rotations, and how the heads are shared out among the threads.</summary>
-    public void BeginStep(StepCommand command)
+    /// <summary>
+    /// Computes what all layers share that these tokens of a step pass through: the rotations, and how the heads are shared out among the threads.
+    /// </summary>
+    public void BeginPart(StepCommand command, int start, int count)
     {
-        _command = command;
-        _context.Pool.For(command.Tokens.Length, ResidualStream.TokenGrain, _computeRotations);
+        (_command, _start, _tokenCount) = (command, start, count);
+        _context.Pool.For(count, ResidualStream.TokenGrain, _computeRotations);
         var length = _unitsByLength.Length - 1;
-        while (length > 1 && command.Tokens.Length * _context.Plan.Heads.Count < length * _context.Pool.ThreadCount)
+        while (length > 1 && count * _context.Plan.Heads.Count < length * _context.Pool.ThreadCount)
         {
             length = (length + 1) / 2;
         }
@@ -64,12 +68,14 @@ internal sealed unsafe class Attention
         _units = _unitsByLength[length];
     }
 
-    /// <summary>Runs one layer's attention for the step's tokens.</summary>
-    public void Run(LlamaLayer weights, int layer)
+    /// <summary>Runs one layer's attention for the part's tokens.</summary>
+    /// <param name="weights">The layer.</param>
+    /// <param name="index">Its number among this rank's layers.</param>
+    public void Run(LlamaLayer weights, int index)
     {
         var buffers = _context.Buffers;
-        var tokenCount = _command.Tokens.Length;
-        _layer = layer;
+        var (tokenCount, layer) = (_tokenCount, _context.Plan.Layers.Start + index);
+        _layer = index;
         _weights = weights;
         _stream.Normalize(weights.AttentionNorm, weights.QueryKeyValue.InputLayout, tokenCount);
         weights.QueryKeyValue.Multiply(buffers.Arranged, tokenCount, buffers.QueryKeyValue, buffers.QueryKeyValueStride);
@@ -84,7 +90,7 @@ internal sealed unsafe class Attention
     {
         for (var token = start; token < end; token++)
         {
-            _rotary.ComputeRotations(_command.Tokens[token].Position, Rotations(token));
+            _rotary.ComputeRotations(_command.Tokens[_start + token].Position, Rotations(token));
         }
     }
 
@@ -97,7 +103,7 @@ internal sealed unsafe class Attention
         var weights = _weights!; // set by Run
         for (var index = start; index < end; index++)
         {
-            var token = _command.Tokens[index];
+            var token = _command.Tokens[_start + index];
             var rotations = Rotations(index);
             var query = _context.Buffers.QueryKeyValue + ((nint)index * _context.Buffers.QueryKeyValueStride);
             if (weights.QueryKeyValueBias is { } bias)
@@ -128,13 +134,13 @@ internal sealed unsafe class Attention
     {
         var config = _context.Config;
         var padded = _cache.PaddedDimension;
-        var window = _layer >= config.FirstSlidingLayer ? config.SlidingWindow : 0;
+        var window = _context.Plan.Layers.Start + _layer >= config.FirstSlidingLayer ? config.SlidingWindow : 0;
         var scratch = stackalloc float[AttentionKernel.ScratchLength(_unitsByLength.Length - 1, padded)];
         for (var number = start; number < end; number++)
         {
             var index = number / _units.Length;
             var unit = _units[number % _units.Length];
-            var token = _command.Tokens[index];
+            var token = _command.Tokens[_start + index];
             _context.Kernels.Attend(new AttentionOperands
             {
                 Queries = Query(index, unit.Head),
@@ -177,7 +183,7 @@ internal sealed unsafe class Attention
     private int Grain()
     {
         var heads = _units.Length == 0 ? 1 : _units[0].HeadCount;
-        var unitLength = (_command.Tokens[0].Position + 1L) * heads * _cache.PaddedDimension * 2;
+        var unitLength = (_command.Tokens[_start].Position + 1L) * heads * _cache.PaddedDimension * 2;
         return (int)Math.Clamp(GrainLength / unitLength, 1, int.MaxValue);
     }
 

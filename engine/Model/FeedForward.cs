@@ -18,7 +18,7 @@ internal sealed unsafe class FeedForward
         _activateTokens = ActivateTokens;
     }
 
-    /// <summary>Runs one layer's feed-forward part for the step's tokens.</summary>
+    /// <summary>Runs one layer's feed-forward part for the part's tokens.</summary>
     public void Run(LlamaLayer weights, int layer, int tokenCount)
     {
         var buffers = _context.Buffers;

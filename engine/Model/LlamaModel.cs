@@ -9,21 +9,18 @@ using Distributed.Engine.Weights;
 namespace Distributed.Engine.Model;
 
 /// <summary>
-/// One rank's part of a Llama: its weights, its cache, and the pass of a step through them. <see cref="LeaderLoop"/> on rank 0 and
-/// <see cref="FollowerLoop"/> elsewhere drive it.
+/// One rank's part of a Llama, and the pass of a step through it: what a step is and who hears of it. Weights, cache and arithmetic are the
+/// <see cref="ComputeBackend"/>'s. <see cref="LeaderLoop"/> on rank 0 and <see cref="FollowerLoop"/> elsewhere drive it.
 /// </summary>
 /// <remarks>One thread owns the model and its process group: the one that runs the loop.</remarks>
-public sealed unsafe class LlamaModel : IDisposable
+public sealed class LlamaModel : IDisposable
 {
     private readonly MappedCheckpoint? _checkpoint;
-    private readonly ModelContext _context;
-    private readonly LlamaWeights _weights;
-    private readonly KeyValueCache _cache;
+    private readonly ComputeBackend _backend;
     private readonly BlockTables _tables;
-    private readonly TokenEmbedding _embedding;
-    private readonly Attention _attention;
-    private readonly FeedForward _feedForward;
-    private readonly LogitsHead _head;
+    private readonly StepPieces _pieces;
+    private readonly bool[] _kept; // [output] of the last step
+    private int _outputCount; // of the last step
     private long _stepCount;
     private long _stepTicks;
 
@@ -34,7 +31,7 @@ public sealed unsafe class LlamaModel : IDisposable
         LlamaModelOptions options,
         KernelSet kernels,
         MappedCheckpoint? checkpoint,
-        IProgress<(long Done, long Total)>? progress)
+        Func<RankShard, ComputeBackend> createBackend)
     {
         options.Validate();
         config.RequireSequenceLength(options.MaxSequenceLength);
@@ -44,66 +41,54 @@ public sealed unsafe class LlamaModel : IDisposable
                 "Weights are used as they are stored, in little-endian order, which this machine does not have.");
         }
 
-        var plan = ShardPlan.Create(config, group.WorldSize, group.Rank);
-        var pool = new ComputePool(options.ThreadCount, $"rank {group.Rank} compute", options.FirstProcessor);
-        try
-        {
-            _weights = new LlamaWeights(config, plan, tensors, options.WeightFormat, kernels, pool, progress);
-        }
-        catch
-        {
-            pool.Dispose();
-            throw;
-        }
-
-        _checkpoint = checkpoint;
+        (Config, Options, Kernels, _checkpoint) = (config, options, kernels, checkpoint);
+        Plan = ShardPlan.Create(config, group.WorldSize, group.Rank);
+        Collectives = new StepCollectives(group);
         Limits = new StepLimits(
             config.VocabularySize, options.MaxBatchSize, options.MaxSequenceLength, options.MaxTokensPerStep, options.CacheBlockCount);
-        _cache = new KeyValueCache(config.LayerCount, options.CacheBlockCount, plan.KeyValueHeads.Count, config.HeadDimension);
         _tables = new BlockTables(options.MaxBatchSize, KeyValueCache.BlocksFor(options.MaxSequenceLength));
-        var buffers = new ActivationBuffers(config, plan, _weights, _cache.PaddedDimension, options.MaxTokensPerStep);
-        _context = new ModelContext(config, options, plan, kernels, pool, new StepCollectives(group), buffers);
-        var stream = new ResidualStream(_context);
-        _embedding = new TokenEmbedding(_context, _weights.Embedding);
-        _attention = new Attention(_context, stream, _cache, _tables);
-        _feedForward = new FeedForward(_context, stream);
-        _head = new LogitsHead(_context, _weights);
+        _pieces = new StepPieces(Plan, options.MaxTokensPerStep);
+        _kept = new bool[options.MaxTokensPerStep];
+        _backend = createBackend(new RankShard(config, options, Plan, tensors, Collectives, _tables));
     }
 
     /// <summary>The model's shape.</summary>
-    public LlamaConfig Config => _context.Config;
+    public LlamaConfig Config { get; }
 
     /// <summary>The sizes that memory was allocated for.</summary>
-    public LlamaModelOptions Options => _context.Options;
+    public LlamaModelOptions Options { get; }
 
     /// <summary>
     /// Whether results have the bits that one rank alone would give: <see cref="ShardPlan.IsCanonical"/>, and files in a power of two.
     /// </summary>
-    public bool IsCanonical => _context.Plan.IsCanonical && FilesCutBetweenGroups;
+    public bool IsCanonical => Plan.IsCanonical && FilesCutBetweenGroups;
 
-    /// <summary>One or two words: the vector instructions that compute.</summary>
-    public string InstructionSet => _context.Kernels.Name;
+    /// <summary>A few words: the vector instructions, or the device, that compute.</summary>
+    public string InstructionSet => _backend.Description;
 
     /// <summary>Bytes of the matrices of this rank, all of which a token passes through.</summary>
-    public long MatrixByteCount => _weights.MatrixByteCount;
+    public long MatrixByteCount => _backend.MatrixByteCount;
 
     /// <summary>Bytes of this rank's weights that are used in place in the mapped files; of the embedding it has no part of its own.</summary>
-    public long MappedByteCount => _weights.MappedByteCount;
+    public long MappedByteCount => _backend.MappedByteCount;
 
     /// <summary>Bytes allocated beside the weights; what was never touched of them is not resident.</summary>
-    public long OwnedByteCount
-        => _weights.OwnedByteCount + _cache.ByteCount + _context.Buffers.ByteCount + _head.ByteCount;
+    public long OwnedByteCount => _backend.OwnedByteCount;
 
-    internal ShardPlan Plan => _context.Plan;
+    internal ShardPlan Plan { get; }
 
-    internal KernelSet Kernels => _context.Kernels;
+    internal KernelSet Kernels { get; }
 
-    internal StepCollectives Collectives => _context.Collectives;
+    internal StepCollectives Collectives { get; }
 
     internal StepLimits Limits { get; }
 
     /// <summary>Called after each half of each layer, on the thread of the step; <see langword="null"/> while nobody compares.</summary>
-    internal LayerObserver? Observer { get; set; }
+    internal LayerObserver? Observer
+    {
+        get => _backend.Observer;
+        set => _backend.Observer = value;
+    }
 
     // Three files of a checkpoint would cut through canonical groups, whose sums then differ from world size to world size.
     private bool FilesCutBetweenGroups { get; init; } = true;
@@ -134,7 +119,8 @@ public sealed unsafe class LlamaModel : IDisposable
                 progress = new PageDropper(mapped, progress);
             }
 
-            return new LlamaModel(checkpoint.Config, name => mapped[name], group, options, kernels, mapped, progress)
+            return new LlamaModel(
+                checkpoint.Config, name => mapped[name], group, options, kernels, mapped, shard => new ManagedBackend(shard, kernels, progress))
             {
                 FilesCutBetweenGroups = BitOperations.IsPow2(checkpoint.ShardCount),
             };
@@ -153,16 +139,12 @@ public sealed unsafe class LlamaModel : IDisposable
         ProcessGroup group,
         LlamaModelOptions options,
         KernelSet kernels)
-        => new(config, tensors, group, options, kernels, checkpoint: null, progress: null);
+        => new(config, tensors, group, options, kernels, checkpoint: null, shard => new ManagedBackend(shard, kernels));
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        _context.Pool.Dispose();
-        _head.Dispose();
-        _cache.Dispose();
-        _context.Buffers.Dispose();
-        _weights.Dispose();
+        _backend.Dispose();
         _checkpoint?.Dispose();
     }
 
@@ -202,10 +184,10 @@ public sealed unsafe class LlamaModel : IDisposable
     }
 
     /// <summary>Whether the last step kept the logits of this output.</summary>
-    internal bool IsRowKept(int output) => _head.IsKept(output);
+    internal bool IsRowKept(int output) => output >= 0 && output < _outputCount && _kept[output];
 
-    /// <summary>This rank's slice of the logits of an output that the last step kept.</summary>
-    internal ReadOnlySpan<float> KeptRow(int output) => _head.KeptRow(output);
+    /// <summary>This rank's slice of the logits of an output that the last step kept: [longest slice of any rank], its own first.</summary>
+    internal ReadOnlySpan<float> KeptRow(int output) => _backend.KeptRow(output);
 
     /// <summary>This rank's figures so far.</summary>
     internal RankStatistics GetStatistics()
@@ -215,10 +197,10 @@ public sealed unsafe class LlamaModel : IDisposable
             process.PeakWorkingSet64,
             MappedByteCount,
             OwnedByteCount,
-            _context.Pool.ThreadCount,
+            _backend.ThreadCount,
             _stepCount,
             (long)Stopwatch.GetElapsedTime(0, _stepTicks).TotalMicroseconds,
-            (long)_context.Collectives.Elapsed.TotalMicroseconds);
+            (long)Collectives.Elapsed.TotalMicroseconds);
     }
 
     /// <summary>Weights that were quantised are not read from the file again.</summary>
@@ -233,20 +215,20 @@ public sealed unsafe class LlamaModel : IDisposable
 
     private ReadOnlySpan<byte> Compute(StepCommand command)
     {
-        _context.BeginStep();
-        _embedding.Embed(command.Tokens);
-        _attention.BeginStep(command);
-        for (var layer = 0; layer < _weights.Layers.Length; layer++)
-        {
-            _attention.Run(_weights.Layers[layer], layer);
-            Observer?.Invoke(layer, isFeedForward: false, Hidden(command));
-            _feedForward.Run(_weights.Layers[layer], layer, command.Tokens.Length);
-            Observer?.Invoke(layer, isFeedForward: true, Hidden(command));
-        }
-
-        return _head.Run(command);
+        _backend.BeginStep(command);
+        _backend.RunPart(0, command.Tokens.Length, input: [], output: []);
+        RememberOutputs(command.Outputs);
+        _pieces.Begin(command.Outputs);
+        _backend.ComputeLogits(_pieces);
+        return _pieces.Finish(_backend.FirstBadStage);
     }
 
-    private ReadOnlySpan<float> Hidden(StepCommand command)
-        => new(_context.Buffers.Hidden, command.Tokens.Length * _context.Config.Dimension);
+    private void RememberOutputs(ReadOnlySpan<StepOutput> outputs)
+    {
+        _outputCount = outputs.Length;
+        for (var output = 0; output < outputs.Length; output++)
+        {
+            _kept[output] = outputs[output].Detail >= LogitsDetail.Candidates;
+        }
+    }
 }

@@ -55,30 +55,34 @@ internal sealed class LlamaWeights : IDisposable
         IProgress<(long Done, long Total)>? progress)
     {
         (_tensors, _format, _kernels, _pool) = (tensors, format, kernels, pool);
-        Embedding = new EmbeddingTable(tensors(LlamaTensors.Embedding));
-        Layers = new LlamaLayer[config.LayerCount];
-        for (var layer = 0; layer < config.LayerCount; layer++)
+        Embedding = plan.IsFirstStage ? new EmbeddingTable(tensors(LlamaTensors.Embedding)) : null;
+        Layers = new LlamaLayer[plan.Layers.Count];
+        for (var index = 0; index < Layers.Length; index++)
         {
-            Layers[layer] = Layer(config, plan, $"layers.{layer}");
-            progress?.Report((layer + 1, config.LayerCount + 1));
+            Layers[index] = Layer(config, plan, $"layers.{plan.Layers.Start + index}");
+            progress?.Report((index + 1, Layers.Length + 1));
         }
 
-        Norm = Vector("norm.weight", config.Dimension);
-        Output = Rows((LlamaTensors.Output, plan.Vocabulary, 1));
-        progress?.Report((config.LayerCount + 1, config.LayerCount + 1));
+        if (plan.IsLastStage)
+        {
+            Norm = Vector("norm.weight", config.Dimension);
+            Output = Rows((LlamaTensors.Output, plan.Vocabulary, 1));
+        }
+
+        progress?.Report((Layers.Length + 1, Layers.Length + 1));
     }
 
-    /// <summary>Token embeddings: [vocabulary, dimension].</summary>
-    public EmbeddingTable Embedding { get; }
+    /// <summary>Token embeddings: [vocabulary, dimension]; on the first stage.</summary>
+    public EmbeddingTable? Embedding { get; }
 
-    /// <summary>[layer]</summary>
+    /// <summary>[layer of this stage]</summary>
     public LlamaLayer[] Layers { get; }
 
-    /// <summary>[dimension]</summary>
-    public NativeBuffer Norm { get; }
+    /// <summary>[dimension]; on the last stage.</summary>
+    public NativeBuffer? Norm { get; }
 
-    /// <summary>[vocabulary, dimension], this rank's rows.</summary>
-    public LinearLayer Output { get; }
+    /// <summary>[vocabulary, dimension], this rank's rows; on the last stage.</summary>
+    public LinearLayer? Output { get; }
 
     /// <summary>Bytes of the matrices of the layers and of the output that are used in place; a token passes through all of them.</summary>
     public long MappedByteCount => _matrices.Where(matrix => matrix.IsMapped).Sum(matrix => matrix.ByteCount);
@@ -99,7 +103,7 @@ internal sealed class LlamaWeights : IDisposable
                 layer.GateUp.InputLayout.PaddedLength,
                 layer.Down.PaddedLength,
             })
-            .Append(Output.InputLayout.PaddedLength)
+            .Append(Output?.InputLayout.PaddedLength ?? 0)
             .Max();
 
     /// <summary>The greatest number of levels of the trees over segments.</summary>

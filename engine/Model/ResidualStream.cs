@@ -47,7 +47,7 @@ internal sealed unsafe class ResidualStream
             // Partial is free between two sums.
             var normalized = buffers.Partial + ((nint)token * dimension);
             _context.Kernels.RmsNorm(
-                buffers.Hidden + ((nint)token * dimension), _weight, normalized, dimension, _context.Config.NormEpsilon);
+                _context.Hidden + ((nint)token * dimension), _weight, normalized, dimension, _context.Config.NormEpsilon);
             _layout.Arrange(normalized, buffers.Arranged + ((nint)token * _layout.PaddedLength));
         }
     }
@@ -56,6 +56,6 @@ internal sealed unsafe class ResidualStream
     {
         var dimension = _context.Config.Dimension;
         var offset = (nint)start * dimension;
-        _context.Kernels.Add(_context.Buffers.Hidden + offset, _context.Buffers.Partial + offset, (end - start) * dimension);
+        _context.Kernels.Add(_context.Hidden + offset, _context.Buffers.Partial + offset, (end - start) * dimension);
     }
 }

@@ -9,16 +9,16 @@ namespace Distributed.Engine.Model;
 /// </summary>
 internal sealed unsafe class TokenEmbedding(ModelContext context, EmbeddingTable table)
 {
-    /// <summary>Writes the residual stream of the step's tokens.</summary>
+    /// <summary>Writes the residual stream of a part of the step's tokens.</summary>
     public void Embed(ReadOnlySpan<StepToken> tokens)
     {
         var dimension = context.Config.Dimension;
-        var hidden = new Span<float>(context.Buffers.Hidden, tokens.Length * dimension);
+        var hidden = new Span<float>(context.Hidden, tokens.Length * dimension);
         for (var token = 0; token < tokens.Length; token++)
         {
             table.ReadRow(tokens[token].TokenId, hidden.Slice(token * dimension, dimension));
         }
 
-        context.CheckFinite(context.Buffers.Hidden, hidden.Length, StepStage.Embedding);
+        context.CheckFinite(context.Hidden, hidden.Length, StepStage.Embedding);
     }
 }

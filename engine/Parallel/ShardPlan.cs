@@ -34,10 +34,12 @@ public sealed class ShardPlan
     private readonly int[] _vocabularyStarts; // [rank or end]
     private readonly int[] _groupStarts; // [canonical group of this rank's vocabulary, or end]
 
-    private ShardPlan(LlamaConfig config, int worldSize, int rank)
+    private ShardPlan(LlamaConfig config, int worldSize, int rank, ShardRange layers)
     {
         WorldSize = worldSize;
         Rank = rank;
+        Layers = layers;
+        LayerCount = config.LayerCount;
         IsCanonical = BitOperations.IsPow2(worldSize) && worldSize <= MaxGroupCount;
         if (IsCanonical)
         {
@@ -63,11 +65,23 @@ public sealed class ShardPlan
         MaxVocabularyCount = Enumerable.Range(0, worldSize).Max(other => VocabularyOf(other).Count);
     }
 
-    /// <summary>The number of ranks.</summary>
+    /// <summary>The number of ranks that divide each layer among them: those of a stage.</summary>
     public int WorldSize { get; }
 
-    /// <summary>The rank that this plan is for.</summary>
+    /// <summary>The rank that this plan is for, counted within its stage.</summary>
     public int Rank { get; }
+
+    /// <summary>The stage's layers.</summary>
+    public ShardRange Layers { get; }
+
+    /// <summary>Layers of the whole model.</summary>
+    public int LayerCount { get; }
+
+    /// <summary>Whether the stage begins with the embedding.</summary>
+    public bool IsFirstStage => Layers.Start == 0;
+
+    /// <summary>Whether the stage ends with the norm and the logits.</summary>
+    public bool IsLastStage => Layers.End == LayerCount;
 
     /// <summary>
     /// Whether results have the same bits as those of one rank: with 1, 2, 4 and 8 ranks. Other world sizes, such as 3 or 16, give
@@ -100,14 +114,18 @@ public sealed class ShardPlan
     public int VocabularyGroupCount => _groupStarts.Length - 1;
 
     /// <summary>The plan of a rank.</summary>
+    /// <param name="config">The model's shape.</param>
+    /// <param name="worldSize">The number of ranks of a stage.</param>
+    /// <param name="rank">The rank within its stage.</param>
+    /// <param name="layers">The stage's layers; <see langword="null"/> for all.</param>
     /// <exception cref="CheckpointException">There are more ranks than token ids.</exception>
-    public static ShardPlan Create(LlamaConfig config, int worldSize, int rank)
+    public static ShardPlan Create(LlamaConfig config, int worldSize, int rank, ShardRange? layers = null)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(worldSize);
         ArgumentOutOfRangeException.ThrowIfNegative(rank);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(rank, worldSize);
         return worldSize <= config.VocabularySize
-            ? new ShardPlan(config, worldSize, rank)
+            ? new ShardPlan(config, worldSize, rank, layers ?? new ShardRange(0, config.LayerCount))
             : throw new CheckpointException(
                 $"The model's {config.VocabularySize} token ids cannot be divided among {worldSize} ranks; start fewer ranks.");
     }
