@@ -41,7 +41,7 @@ internal abstract class ComputeBackend : IDisposable
 
     /// <summary>
     /// The first part of this step whose result on this rank alone, before the sum over ranks, was an infinity or NaN, a number of
-    /// <see cref="StepStage"/>; <see cref="StepStage.None"/> where all were finite. Read once, when the step's last part and its logits are done.
+    /// <see cref="StepStage"/>; <see cref="StepStage.None"/> where all were finite. Read once or twice: when the step's last part has run, and when its logits are done.
     /// </summary>
     public abstract int FirstBadStage { get; }
 
@@ -53,7 +53,7 @@ internal abstract class ComputeBackend : IDisposable
     /// <param name="start">The first token of the part; the end of the part before.</param>
     /// <param name="count">Tokens, at least 1.</param>
     /// <param name="input">[token, dimension]: hidden states from the stage before; empty on the first stage, which looks its tokens up.</param>
-    /// <param name="output">[token, dimension]: receives the hidden states for the stage that follows; empty on the last stage, which keeps its own.</param>
+    /// <param name="output">[token, dimension]: receives the hidden states for the stage that follows; empty on the last stage, which keeps its own. May be the same memory as <paramref name="input"/>.</param>
     public abstract void RunPart(int start, int count, ReadOnlySpan<float> input, Span<float> output);
 
     /// <summary>

@@ -94,7 +94,10 @@ public sealed class FollowerLoop
             throw Refuse($"a request for the logits of output {output}, which the last step did not keep");
         }
 
-        _collectives.GatherToLeader(MemoryMarshal.AsBytes(_model.KeptRow(output)), [], StepOperation.Row);
+        if (_collectives.IsAnswering)
+        {
+            _collectives.GatherAnswers(MemoryMarshal.AsBytes(_model.KeptRow(output)), [], StepOperation.Row);
+        }
     }
 
     private PeerProtocolException Refuse(string what)

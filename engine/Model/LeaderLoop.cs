@@ -60,11 +60,12 @@ public sealed class LeaderLoop
 
         SendStep(command);
         var stride = StepAnswer.ByteCount(_model.Plan, command.Outputs);
-        var length = checked(_collectives.WorldSize * stride);
+        var length = checked(_collectives.AnswerCount * stride);
         StepAnswer.Reserve(ref _answers, length);
         _model.RunStep(command, _answers.AsSpan(0, length));
-        ThrowIfNotFinite(stride);
-        _result.Merge(command, _answers.AsSpan(0, length), stride);
+        var answers = _answers.AsSpan(_collectives.FirstAnswer * stride, _model.Plan.WorldSize * stride);
+        ThrowIfNotFinite(answers, stride);
+        _result.Merge(command, answers, stride);
         return _result;
     }
 
@@ -82,17 +83,17 @@ public sealed class LeaderLoop
         Send(CommandKind.FetchRow, output);
         if (_row.Length == 0)
         {
-            _row = new float[plan.MaxVocabularyCount * plan.WorldSize];
+            _row = new float[plan.MaxVocabularyCount * _collectives.AnswerCount];
         }
 
-        _collectives.GatherToLeader(
+        _collectives.GatherAnswers(
             MemoryMarshal.AsBytes(_model.KeptRow(output)), MemoryMarshal.AsBytes(_row.AsSpan()), StepOperation.Row);
 
         // Slices arrive in places of the longest one's size, and move up to each other.
-        for (var rank = 1; rank < plan.WorldSize; rank++)
+        for (var rank = 0; rank < plan.WorldSize; rank++)
         {
             var slice = plan.VocabularyOf(rank);
-            _row.AsSpan(rank * plan.MaxVocabularyCount, slice.Count).CopyTo(_row.AsSpan(slice.Start));
+            _row.AsSpan((_collectives.FirstAnswer + rank) * plan.MaxVocabularyCount, slice.Count).CopyTo(_row.AsSpan(slice.Start));
         }
 
         return _row.AsSpan(0, _model.Config.VocabularySize);
@@ -139,25 +140,21 @@ public sealed class LeaderLoop
         _collectives.BroadcastCommand(_message);
     }
 
-    private void ThrowIfNotFinite(int stride)
+    private void ThrowIfNotFinite(ReadOnlySpan<byte> answers, int stride)
     {
-        var (badRank, badStage) = (-1, StepStage.None);
-        for (var rank = 0; rank < _collectives.WorldSize; rank++)
+        var bad = BadPart.None;
+        for (var start = 0; start < answers.Length; start += stride)
         {
-            var stage = StepAnswer.ReadStage(_answers.AsSpan(rank * stride));
-            if (stage < badStage)
-            {
-                (badRank, badStage) = (rank, stage);
-            }
+            bad = bad.Earliest(BadPart.Read(answers[start..]));
         }
 
-        if (badRank >= 0)
+        if (bad.Stage != StepStage.None)
         {
-            var (part, layer) = StepStage.Describe(badStage, _model.Config.LayerCount);
+            var (part, layer) = StepStage.Describe(bad.Stage, _model.Config.LayerCount);
             throw new NonFiniteLogitsException(
-                $"Rank {badRank} computed a number that is not finite in {part}{(layer is { } number ? $" of layer {number}" : "")}; " +
+                $"Rank {bad.Rank} computed a number that is not finite in {part}{(layer is { } number ? $" of layer {number}" : "")}; " +
                 "this request is void. If it happens again, verify the checkpoint's files or use one that is stored in a wider format.",
-                badRank,
+                bad.Rank,
                 layer);
         }
     }

@@ -19,8 +19,10 @@ public sealed class LlamaModel : IDisposable
     private readonly ComputeBackend _backend;
     private readonly BlockTables _tables;
     private readonly StepPieces _pieces;
+    private readonly PipelineStage? _pipeline; // where there are several stages
     private readonly bool[] _kept; // [output] of the last step
     private int _outputCount; // of the last step
+    private float[]? _noRow;
     private long _stepCount;
     private long _stepTicks;
 
@@ -42,13 +44,15 @@ public sealed class LlamaModel : IDisposable
         }
 
         (Config, Options, Kernels, _checkpoint) = (config, options, kernels, checkpoint);
-        Plan = ShardPlan.Create(config, group.WorldSize, group.Rank);
-        Collectives = new StepCollectives(group);
+        Mesh = options.Mesh ?? ModelMesh.OneStage(group.WorldSize);
+        Plan = CreatePlan(tensors, group.Rank);
+        Collectives = new StepCollectives(group, Mesh);
         Limits = new StepLimits(
             config.VocabularySize, options.MaxBatchSize, options.MaxSequenceLength, options.MaxTokensPerStep, options.CacheBlockCount);
         _tables = new BlockTables(options.MaxBatchSize, KeyValueCache.BlocksFor(options.MaxSequenceLength));
         _pieces = new StepPieces(Plan, options.MaxTokensPerStep);
         _kept = new bool[options.MaxTokensPerStep];
+        _pipeline = Mesh.StageCount == 1 ? null : new PipelineStage(Plan, config.Dimension, options.MaxTokensPerStep, Collectives);
         _backend = createBackend(new RankShard(config, options, Plan, tensors, Collectives, _tables));
     }
 
@@ -73,7 +77,13 @@ public sealed class LlamaModel : IDisposable
     public long MappedByteCount => _backend.MappedByteCount;
 
     /// <summary>Bytes allocated beside the weights; what was never touched of them is not resident.</summary>
-    public long OwnedByteCount => _backend.OwnedByteCount;
+    public long OwnedByteCount => _backend.OwnedByteCount + (_pipeline?.ByteCount ?? 0);
+
+    /// <summary>Pipeline stages and the ranks of each.</summary>
+    public ModelMesh Mesh { get; }
+
+    /// <summary>The layers of this rank's stage.</summary>
+    public ShardRange Layers => Plan.Layers;
 
     internal ShardPlan Plan { get; }
 
@@ -164,13 +174,13 @@ public sealed class LlamaModel : IDisposable
 
     /// <summary>Runs a step that was accepted, together with all other ranks.</summary>
     /// <param name="command">The step, the same on every rank.</param>
-    /// <param name="answers">[rank, <see cref="StepAnswer"/>] on rank 0, empty elsewhere.</param>
+    /// <param name="answers">[rank, <see cref="StepAnswer"/>] of <see cref="StepCollectives.AnswerCount"/> ranks on rank 0, empty elsewhere.</param>
     internal void RunStep(StepCommand command, Span<byte> answers)
     {
         var start = Stopwatch.GetTimestamp();
         try
         {
-            Collectives.GatherToLeader(Compute(command), answers, StepOperation.Logits);
+            Compute(command, answers);
         }
         catch (Exception exception) when (exception is not CollectiveException)
         {
@@ -186,8 +196,12 @@ public sealed class LlamaModel : IDisposable
     /// <summary>Whether the last step kept the logits of this output.</summary>
     internal bool IsRowKept(int output) => output >= 0 && output < _outputCount && _kept[output];
 
-    /// <summary>This rank's slice of the logits of an output that the last step kept: [longest slice of any rank], its own first.</summary>
-    internal ReadOnlySpan<float> KeptRow(int output) => _backend.KeptRow(output);
+    /// <summary>
+    /// This rank's slice of the logits of an output that the last step kept: [longest slice of any rank], its own first. Zeros on ranks that are not in the last
+    /// stage.
+    /// </summary>
+    internal ReadOnlySpan<float> KeptRow(int output)
+        => Plan.IsLastStage ? _backend.KeptRow(output) : _noRow ??= new float[Plan.MaxVocabularyCount];
 
     /// <summary>This rank's figures so far.</summary>
     internal RankStatistics GetStatistics()
@@ -213,14 +227,48 @@ public sealed class LlamaModel : IDisposable
         }
     }
 
-    private ReadOnlySpan<byte> Compute(StepCommand command)
+    private ShardPlan CreatePlan(Func<string, StoredTensor> tensors, int rank)
     {
-        _backend.BeginStep(command);
-        _backend.RunPart(0, command.Tokens.Length, input: [], output: []);
+        var split = Options.LayersPerStage;
+        if (split.IsDefault)
+        {
+            var type = tensors("layers.0.attention.wq.weight").Type;
+            split = LayerSplit.ByBytes(ModelBytes.Of(Config, type, Options.WeightFormat), Config.LayerCount, Mesh.StageCount);
+        }
+        else if (LayerSplit.FindMistake(split, Config.LayerCount, Mesh.StageCount) is { } mistake)
+        {
+            throw new CheckpointException($"The split {string.Join(',', split)} {mistake}.");
+        }
+
+        return ShardPlan.Create(Config, Mesh.StageSize, Mesh.IndexOf(rank), LayerSplit.LayersOf(split, Mesh.StageOf(rank)));
+    }
+
+    private void Compute(StepCommand command, Span<byte> answers)
+    {
         RememberOutputs(command.Outputs);
+        _backend.BeginStep(command);
+        var earlier = BadPart.None;
+        if (_pipeline is null)
+        {
+            _backend.RunPart(0, command.Tokens.Length, input: [], output: []);
+        }
+        else
+        {
+            earlier = _pipeline.Run(_backend, new MicroBatches(command.Tokens.Length, Options.MicroBatchCount ?? MicroBatches.DefaultCount(Mesh.StageCount)));
+        }
+
+        if (!Collectives.IsAnswering)
+        {
+            return;
+        }
+
         _pieces.Begin(command.Outputs);
-        _backend.ComputeLogits(_pieces);
-        return _pieces.Finish(_backend.FirstBadStage);
+        if (Plan.IsLastStage)
+        {
+            _backend.ComputeLogits(_pieces);
+        }
+
+        Collectives.GatherAnswers(_pieces.Finish(earlier.Earliest(new BadPart(_backend.FirstBadStage, Collectives.Rank))), answers, StepOperation.Logits);
     }
 
     private void RememberOutputs(ReadOnlySpan<StepOutput> outputs)

@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+using Distributed.Engine.Parallel;
 using Distributed.Engine.Weights;
 
 namespace Distributed.Engine.Model;
@@ -37,8 +39,21 @@ public sealed record LlamaModelOptions
     /// <summary>What the weights are computed with.</summary>
     public WeightFormat WeightFormat { get; init; }
 
+    /// <summary>Pipeline stages and the ranks of each; <see langword="null"/> for one stage of all ranks.</summary>
+    public ModelMesh? Mesh { get; init; }
+
+    /// <summary>[stage], layers; default for stages of about equal bytes.</summary>
+    public ImmutableArray<int> LayersPerStage { get; init; }
+
+    /// <summary>
+    /// The most parts into which a step is cut so that stages overlap, each of 16 tokens at least; <see langword="null"/> for four a stage. Changes no bit of the
+    /// result.
+    /// </summary>
+    public int? MicroBatchCount { get; init; }
+
     internal void Validate()
     {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(MicroBatchCount ?? 1, nameof(MicroBatchCount));
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(MaxSequenceLength);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(MaxBatchSize);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(CacheTokenCount ?? 1, nameof(CacheTokenCount));

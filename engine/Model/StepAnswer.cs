@@ -1,16 +1,15 @@
-using System.Buffers.Binary;
 using Distributed.Engine.Parallel;
 
 namespace Distributed.Engine.Model;
 
 /// <summary>
-/// What each rank sends to rank 0 at the end of a step: the first stage that was not finite (4 bytes), then a
-/// <see cref="LogitsPiece"/> for each output.
+/// What each rank of the last pipeline stage sends to rank 0 at the end of a step: a <see cref="BadPart"/> (8 bytes), then a <see cref="LogitsPiece"/> for
+/// each output.
 /// </summary>
 internal static class StepAnswer
 {
     /// <summary>Bytes before the pieces.</summary>
-    public const int HeaderByteCount = sizeof(int);
+    public const int HeaderByteCount = BadPart.ByteCount;
 
     /// <summary>Bytes of an answer.</summary>
     public static int ByteCount(ShardPlan plan, ReadOnlySpan<StepOutput> outputs)
@@ -23,12 +22,6 @@ internal static class StepAnswer
 
         return length;
     }
-
-    /// <summary>The stage at the start of an answer.</summary>
-    public static int ReadStage(ReadOnlySpan<byte> answer) => BinaryPrimitives.ReadInt32LittleEndian(answer);
-
-    /// <inheritdoc cref="ReadStage"/>
-    public static void WriteStage(Span<byte> answer, int stage) => BinaryPrimitives.WriteInt32LittleEndian(answer, stage);
 
     /// <summary>Makes a reused buffer long enough; it grows by doubling, so steps of like size soon allocate nothing.</summary>
     public static void Reserve(ref byte[] buffer, int length)

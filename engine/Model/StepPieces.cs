@@ -30,10 +30,10 @@ internal sealed class StepPieces(ShardPlan plan, int maxOutputCount)
     public LogitsPiece At(int output, LogitsDetail detail) => LogitsPiece.At(_answer.AsSpan(_offsets[output]), plan, detail);
 
     /// <summary>The whole answer, valid until the next step.</summary>
-    /// <param name="stage">The first stage that was not finite.</param>
-    public ReadOnlySpan<byte> Finish(int stage)
+    /// <param name="bad">What was not finite.</param>
+    public ReadOnlySpan<byte> Finish(BadPart bad)
     {
-        StepAnswer.WriteStage(_answer, stage);
+        bad.Write(_answer);
         return _answer.AsSpan(0, _length);
     }
 }

@@ -32,8 +32,8 @@ public sealed class StepTests
         Assert.Equal(CommandMessage.ByteCount, world.Groups[0].Log[0].ByteCount);
         Assert.Equal(5 * Small.Dimension * sizeof(float), world.Groups[0].Log[1].ByteCount);
 
-        // Stage, 4 of the 8 groups, best token and logit, target's logit: no row.
-        Assert.Equal(4 + (4 * 12) + 12, world.Groups[0].Log[^1].ByteCount);
+        // Bad part, 4 of the 8 groups, best token and logit, target's logit: no row.
+        Assert.Equal(8 + (4 * 12) + 12, world.Groups[0].Log[^1].ByteCount);
     }
 
     [Fact]

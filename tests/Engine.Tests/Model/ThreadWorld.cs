@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using Distributed.Collectives;
 
@@ -7,12 +8,14 @@ namespace Distributed.Engine.Tests.Model;
 /// Ranks as threads of one process. Every operation is two meetings: all put their data on the table, all take what they need. The sum is
 /// written out here, level by level, apart from the one that the product uses.
 /// </summary>
-internal sealed class ThreadWorld(int size) : IDisposable
+internal sealed class ThreadWorld(int size, ThreadWorld? whole = null) : IDisposable
 {
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
     private readonly Barrier _barrier = new(size);
-    private readonly CancellationTokenSource _aborted = new();
+    private readonly CancellationTokenSource _aborted = whole?._aborted ?? new();
     private readonly byte[][] _table = new byte[size][];
+    private readonly ConcurrentDictionary<string, ThreadWorld> _subworlds = [];
+    private readonly ConcurrentDictionary<(int From, int To), BlockingCollection<(uint Tag, byte[] Bytes)>> _messages = [];
     private string? _cause;
 
     public int Size { get; } = size;
@@ -21,14 +24,23 @@ internal sealed class ThreadWorld(int size) : IDisposable
 
     public void Dispose()
     {
-        _aborted.Dispose();
+        foreach (var world in _subworlds.Values)
+        {
+            world.Dispose();
+        }
+
+        if (whole is null)
+        {
+            _aborted.Dispose();
+        }
+
         _barrier.Dispose();
     }
 
     /// <summary>The group as one rank sees it; counts what it is asked to do.</summary>
-    internal sealed class ThreadGroup(ThreadWorld world, int rank) : ProcessGroup
+    internal sealed class ThreadGroup(ThreadWorld world, int rank, List<(string Operation, int ByteCount)>? log = null) : ProcessGroup
     {
-        public List<(string Operation, int ByteCount)> Log { get; } = [];
+        public List<(string Operation, int ByteCount)> Log { get; } = log ?? [];
 
         public override int Rank => rank;
 
@@ -104,18 +116,37 @@ internal sealed class ThreadWorld(int size) : IDisposable
 
         public override void MonitoredBarrier(CollectiveOptions options = default) => throw new NotSupportedException();
 
-        public override ProcessGroup? Subgroup(params ReadOnlySpan<int> ranks) => throw new NotSupportedException();
+        public override ProcessGroup? Subgroup(params ReadOnlySpan<int> ranks)
+        {
+            var own = ranks.IndexOf(rank);
+            var count = ranks.Length;
+            return own < 0 ? null : new ThreadGroup(world._subworlds.GetOrAdd(string.Join(',', ranks.ToArray()), _ => new ThreadWorld(count, world)), own, Log);
+        }
 
-        public override void Send(ReadOnlySpan<byte> values, int peer, CollectiveOptions options = default) => throw new NotSupportedException();
+        // One message can be on its way, as in the product.
+        public override void Send(ReadOnlySpan<byte> values, int peer, CollectiveOptions options = default)
+        {
+            Log.Add(("Send", values.Length));
+            var message = (options.Tag, values.ToArray());
+            WaitFor(() => world.MessagesOf(rank, peer).TryAdd(message, (int)Limit.TotalMilliseconds, Aborted));
+        }
 
-        public override void Receive(Span<byte> values, int peer, CollectiveOptions options = default) => throw new NotSupportedException();
+        public override void Receive(Span<byte> values, int peer, CollectiveOptions options = default)
+        {
+            Log.Add(("Receive", values.Length));
+            (uint Tag, byte[] Bytes) message = (0, []);
+            WaitFor(() => world.MessagesOf(peer, rank).TryTake(out message, (int)Limit.TotalMilliseconds, Aborted));
+            if (message.Tag != options.Tag || message.Bytes.Length != values.Length)
+            {
+                throw new PeerProtocolException($"Rank {peer} sent {message.Bytes.Length} bytes, tag {message.Tag}; {values.Length} of tag {options.Tag} were due.", peer);
+            }
+
+            message.Bytes.CopyTo(values);
+        }
 
         public override void Abort(string cause)
         {
-            if (Interlocked.CompareExchange(ref world._cause, cause, null) is null)
-            {
-                world._aborted.Cancel();
-            }
+            world.Fail(cause);
         }
 
         private byte[][] Exchange(ReadOnlySpan<byte> bytes, CollectiveOptions options)
@@ -129,19 +160,37 @@ internal sealed class ThreadWorld(int size) : IDisposable
                 : throw new PeerProtocolException($"Ranks are out of step: tags {string.Join(", ", tags)}.", 0);
         }
 
-        private void Meet()
+        private void Meet() => WaitFor(() => world._barrier.SignalAndWait(Limit, Aborted));
+
+        private void WaitFor(Func<bool> wait)
         {
             try
             {
-                if (!world._barrier.SignalAndWait(Limit, world._aborted.Token))
+                if (!wait())
                 {
                     throw new CollectiveTimeoutException("A rank did not come.", rank);
                 }
             }
             catch (OperationCanceledException)
             {
-                throw new GroupAbortedException($"Consequence of: {world._cause}", null);
+                throw new GroupAbortedException($"Consequence of: {world.Cause}", null);
             }
         }
     }
+
+    private void Fail(string cause)
+    {
+        if (whole is not null)
+        {
+            whole.Fail(cause);
+        }
+        else if (Interlocked.CompareExchange(ref _cause, cause, null) is null)
+        {
+            _aborted.Cancel();
+        }
+    }
+
+    private string? Cause => whole is null ? _cause : whole.Cause;
+
+    private BlockingCollection<(uint Tag, byte[] Bytes)> MessagesOf(int from, int to) => _messages.GetOrAdd((from, to), _ => new(boundedCapacity: 1));
 }

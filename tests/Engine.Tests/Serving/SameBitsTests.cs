@@ -1,4 +1,5 @@
 using Distributed.Engine.Serving;
+using Distributed.Engine.Tests.Model;
 
 namespace Distributed.Engine.Tests.Serving;
 
@@ -16,17 +17,23 @@ public sealed class SameBitsTests
     });
 
     [Theory]
-    [InlineData(1, 4, 512, 64, null)]
-    [InlineData(1, 16, 23, 7, null)]
-    [InlineData(2, 5, 100, 100, 448)] // too few blocks for five
-    [InlineData(4, 16, 64, 1, 256)] // four blocks for sixteen
-    [InlineData(4, 3, 40, 33, null)]
+    [InlineData("tp=1", 4, 512, 64, null)]
+    [InlineData("tp=1", 16, 23, 7, null)]
+    [InlineData("tp=2", 5, 100, 100, 448)] // too few blocks for five
+    [InlineData("tp=4", 16, 64, 1, 256)] // four blocks for sixteen
+    [InlineData("tp=4", 3, 40, 33, null)]
+    [InlineData("pp=2", 5, 100, 100, 448)]
+    [InlineData("pp=2", 16, 64, 50, null)]
+    [InlineData("pp=2,tp=2", 16, 64, 1, 256)]
+    [InlineData("pp=2,tp=2", 4, 512, 150, null)]
     public async Task Answers_InACrowd_HaveTheBitsThatEachHasAlone(
-        int worldSize, int maxBatchSize, int maxTokensPerStep, int maxPrefill, int? cacheTokenCount)
+        string layout, int maxBatchSize, int maxTokensPerStep, int maxPrefill, int? cacheTokenCount)
     {
-        var random = new Random(worldSize + maxBatchSize);
+        var mesh = PipelineTests.Mesh(layout);
+        var random = new Random(mesh.WorldSize + maxBatchSize);
         var options = new SchedulerOptions { MaxPrefillTokensPerStep = maxPrefill };
-        using var world = new ServingWorld(worldSize, options, maxBatchSize: maxBatchSize, maxTokensPerStep: maxTokensPerStep, cacheTokenCount: cacheTokenCount);
+        using var world = new ServingWorld(
+            mesh.WorldSize, options, maxBatchSize: maxBatchSize, maxTokensPerStep: maxTokensPerStep, cacheTokenCount: cacheTokenCount, mesh: mesh);
         world.Start();
         var answers = new List<(int Number, Task<List<TokenEvent>> Events)>();
         foreach (var number in Enumerable.Range(0, 3).SelectMany(_ => Enumerable.Range(0, Requests.Value.Length)).OrderBy(_ => random.Next()))

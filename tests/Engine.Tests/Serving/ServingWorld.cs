@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Parallel;
 using Distributed.Engine.Serving;
 using Distributed.Engine.Tests.Model;
 
@@ -30,7 +31,8 @@ internal sealed class ServingWorld : IDisposable
         int maxBatchSize = 4,
         int maxTokensPerStep = 512,
         int? cacheTokenCount = null,
-        Action<RandomCheckpoint>? change = null)
+        Action<RandomCheckpoint>? change = null,
+        ModelMesh? mesh = null)
     {
         _checkpoint = new RandomCheckpoint(Config, TensorType.Float32, seed: 1);
         change?.Invoke(_checkpoint);
@@ -38,7 +40,7 @@ internal sealed class ServingWorld : IDisposable
             _checkpoint,
             worldSize,
             EmbeddingLayout.SplitByDimension,
-            ModelWorld.Options(maxSequenceLength, maxBatchSize, maxTokensPerStep: maxTokensPerStep) with { CacheTokenCount = cacheTokenCount });
+            ModelWorld.Options(maxSequenceLength, maxBatchSize, maxTokensPerStep: maxTokensPerStep) with { CacheTokenCount = cacheTokenCount, Mesh = mesh });
         Scheduler = new InferenceScheduler(World.Model, World.Leader, [2], options);
     }
 
