@@ -39,6 +39,9 @@ internal static class LlamaTensors
     public const string Embedding = "tok_embeddings.weight";
     public const string Output = "output.weight";
 
+    /// <summary>A matrix that is stored as those of all layers are.</summary>
+    public const string FirstMatrix = "layers.0.attention.wq.weight";
+
     /// <summary>Every tensor of the model, in the order of the forward pass.</summary>
     public static IEnumerable<LlamaTensor> Of(LlamaConfig config, EmbeddingLayout layout)
     {

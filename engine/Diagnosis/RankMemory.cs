@@ -1,6 +1,7 @@
 using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Model;
 using Distributed.Engine.Parallel;
+using Distributed.Engine.Weights;
 
 namespace Distributed.Engine.Diagnosis;
 
@@ -15,9 +16,6 @@ namespace Distributed.Engine.Diagnosis;
 /// <param name="TotalPositionByteCount">Of all ranks together: keys and values of one position of one row, which each later token reads.</param>
 public sealed record RankMemory(int WorldSize, long WeightByteCount, long CacheByteCount, long TotalWeightByteCount, long TotalPositionByteCount)
 {
-    // As KeyValueCache pads a head.
-    private const int HeadPadding = 16;
-
     /// <summary>Weights and cache of the rank that has most.</summary>
     public long ByteCount => WeightByteCount + CacheByteCount;
 
@@ -29,12 +27,22 @@ public sealed record RankMemory(int WorldSize, long WeightByteCount, long CacheB
     /// <param name="maxBatchSize">Rows.</param>
     /// <exception cref="CheckpointException">There are more ranks than token ids.</exception>
     public static RankMemory Of(LlamaConfig config, TensorType type, int worldSize, int maxSequenceLength, int maxBatchSize)
+        => Of(config, type, ModelMesh.OneStage(worldSize), maxSequenceLength, maxBatchSize);
+
+    /// <summary>As the other one, with pipeline stages of about equal bytes.</summary>
+    /// <exception cref="CheckpointException">There are more ranks of a stage than token ids, or more stages than layers.</exception>
+    public static RankMemory Of(LlamaConfig config, TensorType type, ModelMesh mesh, int maxSequenceLength, int maxBatchSize)
     {
-        var plans = Enumerable.Range(0, worldSize).Select(rank => ShardPlan.Create(config, worldSize, rank)).ToArray();
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(mesh);
+        var split = LayerSplit.ByBytes(ModelBytes.Of(config, type), config.LayerCount, mesh.StageCount);
+        var plans = Enumerable.Range(0, mesh.WorldSize)
+            .Select(rank => ShardPlan.Create(config, mesh.StageSize, mesh.IndexOf(rank), LayerSplit.LayersOf(split, mesh.StageOf(rank))))
+            .ToArray();
         var positions = (long)KeyValueCache.BlocksFor(maxSequenceLength) * KeyValueCache.BlockLength * maxBatchSize;
         var largest = plans.MaxBy(plan => WeightBytes(config, type, plan) + (positions * PositionBytes(config, plan)))!; // at least one rank
         return new RankMemory(
-            worldSize,
+            mesh.WorldSize,
             WeightBytes(config, type, largest),
             positions * PositionBytes(config, largest),
             plans.Sum(plan => WeightBytes(config, type, plan)),
@@ -46,14 +54,10 @@ public sealed record RankMemory(int WorldSize, long WeightByteCount, long CacheB
 
     private static long WeightBytes(LlamaConfig config, TensorType type, ShardPlan plan)
     {
-        long dimension = config.Dimension, head = config.HeadDimension;
-        var layer = (((2L * plan.Heads.Count) + (2L * plan.KeyValueHeads.Count)) * head * dimension) + (3L * plan.Hidden.Count * dimension);
-        return ((config.LayerCount * layer) + (plan.Vocabulary.Count * dimension)) * StorageType.Of(type).ItemByteCount;
+        var bytes = RankBytes.Of(config, type, WeightFormat.Stored, plan);
+        return (plan.Layers.Count * bytes.Layer) + (plan.IsLastStage ? bytes.Output : 0);
     }
 
     private static long PositionBytes(LlamaConfig config, ShardPlan plan)
-    {
-        var padded = (config.HeadDimension + HeadPadding - 1) / HeadPadding * HeadPadding;
-        return 2L * config.LayerCount * plan.KeyValueHeads.Count * padded * sizeof(float);
-    }
+        => plan.Layers.Count * RankBytes.Of(config, TensorType.Float32, WeightFormat.Stored, plan).LayerPosition;
 }

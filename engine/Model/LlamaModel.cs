@@ -232,7 +232,7 @@ public sealed class LlamaModel : IDisposable
         var split = Options.LayersPerStage;
         if (split.IsDefault)
         {
-            var type = tensors("layers.0.attention.wq.weight").Type;
+            var type = tensors(LlamaTensors.FirstMatrix).Type;
             split = LayerSplit.ByBytes(ModelBytes.Of(Config, type, Options.WeightFormat), Config.LayerCount, Mesh.StageCount);
         }
         else if (LayerSplit.FindMistake(split, Config.LayerCount, Mesh.StageCount) is { } mistake)

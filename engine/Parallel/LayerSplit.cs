@@ -18,8 +18,21 @@ public static class LayerSplit
     public static ImmutableArray<int> ByBytes(ModelBytes bytes, int layerCount, int stageCount)
     {
         RequireStages(layerCount, stageCount);
-        var limit = Best(bytes, layerCount, stageCount, (before, stage) => Math.Max(before, stage), double.PositiveInfinity).Cost;
-        return Best(bytes, layerCount, stageCount, (before, stage) => before + (stage * stage), limit).Split;
+        return Even(layerCount, stageCount, (stage, count) => bytes.OfStage(count, isFirst: stage == 0, isLast: stage == stageCount - 1), _ => double.PositiveInfinity)!.Value;
+    }
+
+    /// <summary>As <see cref="ByBytes"/>, with weights of any kind and a limit a stage.</summary>
+    /// <param name="layerCount">Layers of the model.</param>
+    /// <param name="stageCount">Stages, at most as many.</param>
+    /// <param name="weight">What a stage weighs with so many layers.</param>
+    /// <param name="limit">What a stage may weigh.</param>
+    /// <returns>[stage], layers; <see langword="null"/> where nothing keeps within the limits.</returns>
+    internal static ImmutableArray<int>? Even(int layerCount, int stageCount, Func<int, int, long> weight, Func<int, double> limit)
+    {
+        var (largest, any) = Best(layerCount, stageCount, weight, Math.Max, limit);
+        return any is null
+            ? null
+            : Best(layerCount, stageCount, weight, (before, stage) => before + (stage * stage), stage => Math.Min(limit(stage), largest)).Split;
     }
 
     /// <summary>Fails where there are more stages than layers.</summary>
@@ -46,33 +59,32 @@ public static class LayerSplit
     /// <summary>The layers of a stage.</summary>
     public static ShardRange LayersOf(ImmutableArray<int> split, int stage) => new(split.Take(stage).Sum(), split[stage]);
 
-    // Dynamic programming over (stages, layers so far); a stage may not exceed the limit.
-    private static (ImmutableArray<int> Split, double Cost) Best(
-        ModelBytes bytes, int layerCount, int stageCount, Func<double, double, double> combine, double limit)
+    // Dynamic programming over (stages, layers so far).
+    private static (double Cost, ImmutableArray<int>? Split) Best(
+        int layerCount, int stageCount, Func<int, int, long> weight, Func<double, double, double> combine, Func<int, double> limit)
     {
         var cost = new double[stageCount + 1, layerCount + 1];
-        var last = new int[stageCount + 1, layerCount + 1]; // layers of the last stage
-        for (var end = 1; end <= layerCount; end++)
+        var last = new int[stageCount + 1, layerCount + 1]; // layers of the last of so many stages
+        for (var stages = 0; stages <= stageCount; stages++)
         {
-            cost[0, end] = double.PositiveInfinity;
-        }
-
-        for (var stages = 1; stages <= stageCount; stages++)
-        {
-            cost[stages, 0] = double.PositiveInfinity;
-            for (var end = 1; end <= layerCount; end++)
+            for (var end = stages == 0 ? 1 : 0; end <= layerCount; end++)
             {
                 cost[stages, end] = double.PositiveInfinity;
-                for (var count = 1; count <= end; count++)
+                for (var count = 1; stages > 0 && count <= end; count++)
                 {
-                    double weight = bytes.OfStage(count, isFirst: stages == 1, isLast: stages == stageCount);
-                    var total = weight <= limit ? combine(cost[stages - 1, end - count], weight) : double.PositiveInfinity;
+                    double stage = weight(stages - 1, count);
+                    var total = stage <= limit(stages - 1) ? combine(cost[stages - 1, end - count], stage) : double.PositiveInfinity;
                     if (total < cost[stages, end])
                     {
                         (cost[stages, end], last[stages, end]) = (total, count);
                     }
                 }
             }
+        }
+
+        if (double.IsPositiveInfinity(cost[stageCount, layerCount]))
+        {
+            return (double.PositiveInfinity, null);
         }
 
         var split = new int[stageCount];
@@ -82,6 +94,6 @@ public static class LayerSplit
             end -= last[stages, end];
         }
 
-        return ([.. split], cost[stageCount, layerCount]);
+        return (cost[stageCount, layerCount], [.. split]);
     }
 }

@@ -16,17 +16,8 @@ public readonly record struct ModelBytes(long Embedding, long Layer, long Output
     public static ModelBytes Of(LlamaConfig config, TensorType type, WeightFormat format = WeightFormat.Stored)
     {
         ArgumentNullException.ThrowIfNull(config);
-        long dimension = config.Dimension, head = config.HeadDimension, item = StorageType.Of(type).ItemByteCount;
-        var layer = ((2L * config.HeadCount) + (2L * config.KeyValueHeadCount)) * head * dimension;
-        layer += 3L * config.HiddenDimension * dimension;
-        var table = config.VocabularySize * dimension;
-        return format switch
-        {
-            // Blocks of 32 elements with a scale of 16 bits.
-            WeightFormat.Int8 => new ModelBytes(table * item, layer * 34 / 32, table * 34 / 32),
-            WeightFormat.Int4 => new ModelBytes(table * item, layer * 18 / 32, table * 34 / 32),
-            _ => new ModelBytes(table * item, layer * item, table * item),
-        };
+        var all = RankBytes.Of(config, type, format, ShardPlan.Create(config, worldSize: 1, rank: 0));
+        return new ModelBytes((long)config.VocabularySize * config.Dimension * StorageType.Of(type).ItemByteCount, all.Layer, all.Output);
     }
 
     /// <summary>Bytes of a stage of so many layers.</summary>

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Distributed.Collectives.Launching;
 using Distributed.Launcher.CommandLine;
+using Distributed.Launcher.Placement;
 using Distributed.Launcher.Processes;
 
 namespace Distributed.Launcher.Jobs;
@@ -54,7 +55,15 @@ internal sealed class RankCommands
 
     /// <summary>The run of the bundled worker that checks its input.</summary>
     public ChildCommand OfPreflight(int worldSize, string jobDirectory)
-        => Command(0, _environment.OfPreflight(worldSize, jobDirectory), ChildInput.Empty);
+    {
+        var variables = _environment.OfPreflight(worldSize, jobDirectory);
+        if (_options.Mesh is { } mesh)
+        {
+            variables[RankMesh.Variable] = mesh.ToString();
+        }
+
+        return Command(0, variables, ChildInput.Empty);
+    }
 
     private ChildCommand Command(int localRank, Dictionary<string, string> variables, ChildInput input)
     {

@@ -8,6 +8,9 @@ namespace Distributed.Launcher.Placement;
 /// </summary>
 internal sealed class RankMesh
 {
+    /// <summary>Names the mesh itself, for the ranks and for the run that checks their input.</summary>
+    public const string Variable = "DISTRUN_MESH";
+
     private const int MaxMapLineCount = 64;
 
     // Variables of the launcher's own contract that a dimension's would hide.
@@ -63,7 +66,7 @@ internal sealed class RankMesh
     /// <summary>What a rank finds: TP_RANK, TP_SIZE and so on, and the mesh itself in DISTRUN_MESH.</summary>
     public IEnumerable<KeyValuePair<string, string>> VariablesOf(int rank)
     {
-        yield return new("DISTRUN_MESH", ToString());
+        yield return new(Variable, ToString());
         foreach (var ((name, size), index) in _dimensions.Zip(CoordinatesOf(rank)))
         {
             yield return new($"{name.ToUpperInvariant()}_RANK", index.ToString(CultureInfo.InvariantCulture));

@@ -94,7 +94,8 @@ public sealed class GoldenTests : IDisposable
     }
 
     // The result echoes the prompt and generates 64 tokens; the case has a part of that.
-    private static void RequirePart(GoldenCase one, GoldenCase.Item item, ResultsDocument.Result result)
+    /// <summary>The case is a part of its prompt's result.</summary>
+    internal static void RequirePart(GoldenCase one, GoldenCase.Item item, ResultsDocument.Result result)
     {
         var range = one.Echo ? ..item.Tokens.Length : item.PromptTokens.Length..(item.PromptTokens.Length + item.Tokens.Length);
         Assert.Equal(item.PromptTokens, result.PromptTokens);

@@ -85,10 +85,12 @@ public sealed class ServeTests : IDisposable
         await _distrun.AssertNothingIsLeft();
     }
 
-    [LinuxFact]
-    public async Task Serve_RankIsKilledAndStartedAnew_StreamsGoOnWhereTheyWere()
+    [LinuxTheory]
+    [InlineData("tp=2")]
+    [InlineData("pp=2")]
+    public async Task Serve_RankIsKilledAndStartedAnew_StreamsGoOnWhereTheyWere(string mesh)
     {
-        using var launch = await StartAsync(["--max-restarts", "2", "--min-uptime", "0", "--restart-backoff", "0"], "--max-seq-len", "512");
+        using var launch = await StartAsync(["--max-restarts", "2", "--min-uptime", "0", "--restart-backoff", "0"], "--max-seq-len", "512", "--mesh", mesh);
         var request = Endless.Replace("15000", "400", StringComparison.Ordinal);
         var undisturbed = await (await _client.SendAsync(Post(request)).DefaultTimeout()).Content.ReadAsStringAsync().DefaultTimeout();
         var serving = _distrun.RankProcess(launch, 0);

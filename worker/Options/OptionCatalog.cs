@@ -43,6 +43,10 @@ internal static class OptionCatalog
     public const string Transport = "transport";
     public const string Wire = "wire";
     public const string Trace = "trace";
+    public const string Mesh = "mesh";
+    public const string Split = "split";
+    public const string MicroBatches = "micro-batches";
+    public const string DeviceMap = "device-map";
     public const string Bos = "bos";
     public const string Output = "output";
     public const string Layout = "layout";
@@ -218,6 +222,10 @@ internal static class OptionCatalog
     [
         ConfigFile,
         new(Threads, "N", "Compute threads of each rank. Default: OMP_NUM_THREADS, else this rank's share of the cores."),
+        new(Mesh, "pp=P,tp=T", "P stages that follow each other, each with some of the layers, times T ranks that divide each layer. Default: distrun's --mesh, else tp only."),
+        new(Split, "N,N,...", "Layers of each stage. Default: about equal bytes."),
+        new(MicroBatches, "N", "Parts into which a step is cut at most, of 16 tokens at least, so that stages overlap; None for four a stage. Default: None."),
+        new(DeviceMap, "auto|balanced|sequential", "Place layers on stages by the free memory of their ranks. Without --mesh, each rank is a stage. Default: by bytes alone."),
         new(Transport, "auto|shm|grpc", "Between ranks of one host: shared memory, or gRPC over Unix sockets. Default: DISTRUN_TRANSPORT, else auto."),
         new(Wire, "exact|bf16|int8", "Between hosts: sums as they are, or narrowed for a slow network, with which results depend on the hosts. Default: DISTRUN_WIRE, else exact."),
         new(Trace, "FILE", "Write each rank's collectives to FILE, its number before the extension, in Chrome's trace format.") { IsPath = true },

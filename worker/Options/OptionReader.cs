@@ -104,6 +104,35 @@ internal sealed class OptionReader(OptionValues values, List<string> problems)
         return Refuse(given, $"is not {choices}", absent);
     }
 
+    /// <summary>Like <see cref="Choice"/>; <see langword="null"/> where nothing was given.</summary>
+    public T? OptionalChoice<T>(string name)
+        where T : struct, Enum
+        => values.Has(name) ? Choice(name, default(T)) : null;
+
+    /// <summary>Whole numbers with commas between; default where nothing was given.</summary>
+    /// <param name="name">The option.</param>
+    /// <param name="what">What it lists, for the sentence.</param>
+    public ImmutableArray<int> Integers(string name, string what)
+    {
+        if (values[name] is not { } given)
+        {
+            return default;
+        }
+
+        var numbers = ImmutableArray.CreateBuilder<int>();
+        foreach (var part in given.Last.Trim('[', ']').Split(',', StringSplitOptions.TrimEntries))
+        {
+            if (!int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var number))
+            {
+                return Refuse<ImmutableArray<int>>(given, $"does not list {what}", default);
+            }
+
+            numbers.Add(number);
+        }
+
+        return numbers.ToImmutable();
+    }
+
     /// <summary>A list of token ids, <c>1,2,3</c> or <c>[1, 2, 3]</c>; default where nothing was given.</summary>
     public ImmutableArray<int> TokenIds(string name)
         => values[name] is { } given ? ParseTokenIds(given, string.Join(',', given.Values)) : default;

@@ -47,6 +47,9 @@ internal sealed record RunOptions
 
     public required bool SkipsChecksums { get; init; }
 
+    /// <summary>Where the layers go.</summary>
+    public required PlacementOptions Placement { get; init; }
+
     /// <summary>Reads them for <paramref name="command"/>, whose defaults are those of Meta's example script of that name.</summary>
     public static RunOptions Read(string command, OptionValues values, List<string> problems)
     {
@@ -90,6 +93,7 @@ internal sealed record RunOptions
             Transport = reader.Transport(OptionCatalog.Transport),
             Wire = reader.Wire(OptionCatalog.Wire),
             SkipsChecksums = reader.Flag(OptionCatalog.SkipChecksums),
+            Placement = PlacementOptions.Read(values, reader, problems),
         };
     }
 }

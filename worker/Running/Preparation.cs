@@ -9,8 +9,9 @@ namespace Distributed.Worker.Running;
 /// <summary>The tokenizer and the checkpoint's index: all that is needed to tell whether a command can run, and no weights yet.</summary>
 internal sealed class Preparation : IDisposable
 {
-    private Preparation(RunOptions options, Tokenizer tokenizer, CheckpointSource checkpoint)
+    private Preparation(RunOptions options, Tokenizer tokenizer, CheckpointSource checkpoint, ModelMesh mesh)
     {
+        Mesh = mesh;
         Tokenizer = tokenizer;
         Checkpoint = checkpoint;
         ChatTemplate = options.TokenizerPath is { } path ? ChatTemplate.Find(path) : null;
@@ -29,14 +30,18 @@ internal sealed class Preparation : IDisposable
 
     public GenerationLimits Limits { get; }
 
+    /// <summary>Pipeline stages and the ranks of each.</summary>
+    public ModelMesh Mesh { get; }
+
     /// <summary>
     /// Opens what the options name; <see langword="null"/> with at least one sentence in <paramref name="problems"/> where that fails.
     /// </summary>
     public static Preparation? TryOpen(RunOptions options, int worldSize, List<string> problems)
     {
         var tokenizer = TryLoadTokenizer(options.TokenizerPath, problems);
+        var mesh = options.Placement.MeshOf(worldSize, problems);
         var checkpoint = options.CheckpointDirectory is { } directory
-            ? Try(() => Open(directory, tokenizer?.VocabularySize, options.MaxSequenceLength, worldSize), problems)
+            ? Try(() => Open(directory, tokenizer?.VocabularySize, options.MaxSequenceLength, mesh), problems)
             : null;
         if (tokenizer is null || checkpoint is null)
         {
@@ -44,7 +49,8 @@ internal sealed class Preparation : IDisposable
             return null;
         }
 
-        var preparation = new Preparation(options, tokenizer, checkpoint);
+        options.Placement.Check(checkpoint.Config, mesh, problems);
+        var preparation = new Preparation(options, tokenizer, checkpoint, mesh);
         preparation.CheckStopTokens(options.Generation, problems);
         return preparation;
     }
@@ -57,13 +63,14 @@ internal sealed class Preparation : IDisposable
 
     public void Dispose() => Checkpoint.Dispose();
 
-    private static CheckpointSource Open(string directory, int? vocabularySize, int maxSequenceLength, int worldSize)
+    private static CheckpointSource Open(string directory, int? vocabularySize, int maxSequenceLength, ModelMesh mesh)
     {
         var checkpoint = CheckpointFolder.Open(directory, vocabularySize);
         try
         {
             checkpoint.Config.RequireSequenceLength(maxSequenceLength);
-            _ = ShardPlan.Create(checkpoint.Config, worldSize, rank: 0); // says which world sizes cannot be
+            _ = ShardPlan.Create(checkpoint.Config, mesh.StageSize, rank: 0); // says which world sizes cannot be
+            LayerSplit.RequireStages(checkpoint.Config.LayerCount, mesh.StageCount);
             return checkpoint;
         }
         catch

@@ -5,6 +5,7 @@ using Distributed.Collectives;
 using Distributed.Collectives.Launching;
 using Distributed.Engine.Generation;
 using Distributed.Engine.Model;
+using Distributed.Engine.Parallel;
 using Distributed.Engine.Weights;
 using Distributed.Worker.Options;
 using Distributed.Worker.Output;
@@ -18,6 +19,7 @@ namespace Distributed.Worker.Running;
 internal sealed class RankProcess(RankEnvironment environment, LauncherLink link, long started)
 {
     private const uint LoadedTag = 0x4C4F4144; // "LOAD"
+    private const uint PlacedTag = 0x504C4143; // "PLAC"
 
     // Ranks read their shards at the speed of their disks; one that dies meanwhile is noticed at once.
     private static readonly TimeSpan LoadLimit = TimeSpan.FromMinutes(30);
@@ -137,8 +139,28 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             MaxBatchSize = preparation.Limits.MaxBatchSize,
             ThreadCount = threadCount,
             WeightFormat = command.Options.WeightFormat,
+            Mesh = preparation.Mesh,
+            LayersPerStage = command.Options.Placement.LayersPerStage,
+            MicroBatchCount = command.Options.Placement.MicroBatchCount,
         };
         command.TellLoading("waiting for all ranks", 0, 0);
+        if (command.Options.Placement.DeviceMap is { } policy)
+        {
+            var (map, problem) = Place(group, preparation, options, policy);
+            if (map is null)
+            {
+                // Every rank has come to the same; one says it.
+                if (group.Rank == 0)
+                {
+                    throw new BadInputException([problem!]);
+                }
+
+                return;
+            }
+
+            options = options with { LayersPerStage = map.LayersPerStage };
+        }
+
         var progress = group.Rank == 0 && options.WeightFormat != WeightFormat.Stored ? new Quantising(command) : null;
         using var model = LlamaModel.Load(preparation.Checkpoint, group, options, progress);
         group.Barrier(new CollectiveOptions(LoadedTag, LoadLimit));
@@ -151,6 +173,23 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             command.BeginFollowing(group.Rank);
             new FollowerLoop(model, group).Run();
         }
+    }
+
+    private (DeviceMap? Map, string? Problem) Place(ProcessGroup group, Preparation preparation, LlamaModelOptions options, DeviceMapPolicy policy)
+    {
+        var free = new long[group.WorldSize];
+        group.AllGather<long>([ModelPlacement.FreeByteCount(environment.LocalWorldSize)], free, new CollectiveOptions(PlacedTag, LoadLimit));
+        var placed = ModelPlacement.Create(preparation.Checkpoint, options, policy, free);
+        if (group.Rank == 0 && placed.Map is { } map)
+        {
+            Console.Error.WriteLine($"device map {policy.ToString().ToLowerInvariant()}:");
+            foreach (var line in map.Lines)
+            {
+                Console.Error.WriteLine($"  {line}");
+            }
+        }
+
+        return placed;
     }
 
     private void Lead(LlamaModel model, ProcessGroup group, GenerationCommand command, Preparation preparation)

@@ -3,6 +3,7 @@ using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Diagnosis;
 using Distributed.Engine.Kernels;
 using Distributed.Engine.Model;
+using Distributed.Engine.Parallel;
 using Distributed.Engine.Tests.Model;
 
 namespace Distributed.Engine.Tests.Diagnosis;
@@ -43,6 +44,20 @@ public sealed class RankMemoryTests
         Assert.Equal(cache.ByteCount, memory.CacheByteCount);
         Array.ForEach(models, model => model.Dispose());
         Array.ForEach(groups, group => group.Dispose());
+    }
+
+    [Fact]
+    public void Of_Stages_CountsTheirLayersAndTheOutputOfTheLast()
+    {
+        var one = RankMemory.Of(Config, TensorType.BFloat16, 1, 40, 3);
+        var stages = RankMemory.Of(Config, TensorType.BFloat16, ModelMesh.OneRankAStage(2), 40, 3);
+
+        // Two layers, one a stage, and nothing twice.
+        var output = (long)Config.VocabularySize * Config.Dimension * 2;
+        Assert.Equal(one.TotalWeightByteCount, stages.TotalWeightByteCount);
+        Assert.Equal(((one.WeightByteCount - output) / 2) + output, stages.WeightByteCount);
+        Assert.Equal(one.CacheByteCount / 2, stages.CacheByteCount);
+        Assert.Equal((2, one.TotalPositionByteCount), (stages.WorldSize, stages.TotalPositionByteCount));
     }
 
     [Fact]

@@ -35,6 +35,9 @@ internal sealed class ModelWorld : IDisposable
 
     public LlamaModel Model => _models[0];
 
+    /// <summary>[rank]</summary>
+    public IReadOnlyList<LlamaModel> Models => _models;
+
     public Task[] Followers => _followers;
 
     public static LlamaModelOptions Options(

@@ -130,6 +130,44 @@ public sealed class PipelineTests
         Assert.Equal(1, new MicroBatches(tokenCount, MicroBatches.DefaultCount(1)).Count);
     }
 
+    /// <summary>
+    /// Stage 1 does not go on with a part before stage 0 has begun to work on the next one: a pipeline that does not overlap would stand still.
+    /// </summary>
+    [Fact]
+    public void Run_Parts_AreWorkedOnByBothStagesAtOnce()
+    {
+        using var checkpoint = new RandomCheckpoint(Odd, TensorType.Float32, seed: 1);
+        var options = ModelWorld.Options() with { Mesh = Mesh("pp=2,tp=1"), MicroBatchCount = 4, LayersPerStage = [3, 2] };
+        using var world = ModelWorld.Create(checkpoint, 2, EmbeddingLayout.SplitByDimension, options);
+        var expected = world.Leader.Run(StepTests.Step(64))[0].LogSumExp;
+        using var begun = new SemaphoreSlim(0);
+        var (inTime, parts) = (true, 0);
+        world.Models[0].Observer = (layer, isFeedForward, _) =>
+        {
+            if (layer == 0 && !isFeedForward)
+            {
+                begun.Release();
+            }
+        };
+        world.Models[1].Observer = (layer, isFeedForward, _) =>
+        {
+            if (layer == 3 && !isFeedForward)
+            {
+                // Its own part, and the next one where there is one.
+                for (var part = parts == 0 ? 0 : 1; part < (parts == 3 ? 1 : 2); part++)
+                {
+                    inTime &= begun.Wait(TimeSpan.FromSeconds(30));
+                }
+
+                parts++;
+            }
+        };
+
+        Assert.Equal(expected, world.Leader.Run(StepTests.Step(64, slot: 1))[0].LogSumExp);
+
+        Assert.Equal((true, 4), (inTime, parts));
+    }
+
     [Theory]
     [InlineData("layers.0.attention.wo.weight", 1, 0)]
     [InlineData("layers.1.feed_forward.w2.weight", 0, 1)]
