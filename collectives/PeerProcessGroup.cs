@@ -82,6 +82,7 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
         _wire = parent._wire;
         _hierarchical = hosts is null ? null : new HierarchicalAllReduce(mesh, _tree, hosts);
         TransportDescription = parent.TransportDescription;
+        _operation.TellSubgroup();
     }
 
     /// <inheritdoc/>

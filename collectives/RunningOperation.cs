@@ -79,6 +79,15 @@ internal sealed class RunningOperation(int rank, OperationLog? log = null, Progr
         }
     }
 
+    /// <summary>Says where this rank publishes its operations that some are of fewer ranks.</summary>
+    public void TellSubgroup()
+    {
+        lock (_gate)
+        {
+            _progress?.TellSubgroup();
+        }
+    }
+
     /// <summary>Stops the clock.</summary>
     /// <returns>Since <see cref="Begin"/>.</returns>
     public TimeSpan End()

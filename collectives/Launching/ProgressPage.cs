@@ -31,7 +31,13 @@ public enum ProgressPhase
 /// <param name="Tag">Its tag.</param>
 /// <param name="ProcessId">The process that wrote this.</param>
 public readonly record struct ProgressSnapshot(
-    ProgressPhase Phase, long Sequence, long Since, string Operation, uint Tag, int ProcessId);
+    ProgressPhase Phase, long Sequence, long Since, string Operation, uint Tag, int ProcessId)
+{
+    /// <summary>
+    /// Whether the rank has made subgroups, of pipeline stages say. Ranks of such a job do different operations, and their numbers cannot be compared.
+    /// </summary>
+    public bool HasSubgroups { get; init; }
+}
 
 /// <summary>
 /// The page, a file of 64 bytes in the job's directory, in which a rank publishes where it is among the operations of its group, so that the
@@ -68,6 +74,9 @@ public static class ProgressPage
                     return content.Magic == Magic && content.Epoch == epoch && content.Phase is >= ProgressPhase.Joining and <= ProgressPhase.Left
                         ? new ProgressSnapshot(
                             content.Phase, content.Sequence, content.Since, Words(content.Operation), content.Tag, content.ProcessId)
+                        {
+                            HasSubgroups = content.HasSubgroups != 0,
+                        }
                         : null;
                 }
             }
@@ -93,5 +102,6 @@ public static class ProgressPage
         public Operation Operation;
         public uint Tag;
         public int ProcessId;
+        public int HasSubgroups;
     }
 }

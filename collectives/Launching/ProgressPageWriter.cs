@@ -61,6 +61,14 @@ internal sealed unsafe class ProgressPageWriter : IDisposable
         Leave(version);
     }
 
+    /// <summary>The rank has made a subgroup.</summary>
+    public void TellSubgroup()
+    {
+        var version = Enter();
+        _content->HasSubgroups = 1;
+        Leave(version);
+    }
+
     /// <summary>The operation has ended.</summary>
     public void End() => Say(ProgressPhase.BetweenOperations);
 

@@ -42,6 +42,13 @@ internal static class HangAnalysis
         }
 
         RankProgress[] members = [.. ranks.Where(rank => rank.Page is { Phase: not ProgressPhase.Left })];
+        if (Array.Exists(members, rank => rank.Page!.Value.HasSubgroups))
+        {
+            // Stages of a pipeline go different ways: nothing tells who is behind, only who waits for nobody.
+            RankProgress[] free = [.. members.Where(rank => !rank.IsInOperation)];
+            return free.Length > 0 && free.All(rank => rank.IdleFor >= patience / 2) ? Explain(free, waiting, now) : null;
+        }
+
         var place = members.Min(rank => rank.Place);
         RankProgress[] behind = [.. members.Where(rank => rank.Place == place)];
         waiting = [.. waiting.Where(rank => rank.Place > place)];

@@ -99,6 +99,23 @@ public sealed class HangAnalysisTests
         Assert.NotEqual(first.Text, later.Text);
     }
 
+    /// <summary>Ranks of pipeline stages have done different numbers of operations: who waits for nobody and does nothing hangs.</summary>
+    [Theory]
+    [InlineData(900)]
+    [InlineData(700)]
+    public void Of_RanksWithSubgroups_GoByWhoWaitsForNobody(long sequence)
+    {
+        var hang = HangAnalysis.Of([Staged(Waits(0, 812, 6.1)), Staged(Computes(1, sequence, idle: 5.5)), Staged(Waits(2, 850, 5.2))], Patience, Now);
+        Assert.Equal(
+            $"rank 0 waits in all-reduce #812 since 6.1 s; rank 2 waits in all-reduce #850 since 5.2 s; rank 1 is still between #{sequence} and #{sequence + 1} "
+            + "and has done nothing for 5.5 s (pid 101)",
+            hang?.Text);
+        Assert.Null(HangAnalysis.Of([Staged(Waits(0, 812, 60)), Staged(Computes(1, sequence, idle: 60)), Staged(Computes(2, 811, idle: 0))], Patience, Now));
+        Assert.Null(HangAnalysis.Of([Staged(Waits(0, 812, 60)), Staged(At(1, ProgressPhase.AwaitingWork, sequence, 60, 60))], Patience, Now));
+    }
+
+    private static RankProgress Staged(RankProgress rank) => rank with { Page = rank.Page!.Value with { HasSubgroups = true } };
+
     private static RankProgress Waits(int rank, long sequence, double seconds, double idle = 0)
         => At(rank, ProgressPhase.InOperation, sequence, seconds, idle);
 
