@@ -9,6 +9,7 @@ internal sealed unsafe class BenchModel : IDisposable
     private readonly BenchMemory _memory;
     private readonly TensorType _type;
     private readonly int _elementSize;
+    private readonly Dictionary<string, StoredTensor> _tensors = new(StringComparer.Ordinal);
     private long _used;
 
     public BenchModel(string shape, string type)
@@ -40,8 +41,21 @@ internal sealed unsafe class BenchModel : IDisposable
     /// <summary>All weights.</summary>
     public byte* Data => _memory.Data;
 
-    /// <summary>The next part of the memory as a tensor of this name.</summary>
+    /// <summary>The tensor of this name: the next part of the memory when it is asked for first.</summary>
     public StoredTensor Tensor(string name)
+    {
+        if (!_tensors.TryGetValue(name, out var known))
+        {
+            known = Make(name);
+            _tensors.Add(name, known);
+        }
+
+        return known;
+    }
+
+    public void Dispose() => _memory.Dispose();
+
+    private StoredTensor Make(string name)
     {
         var (dimension, keyValue) = (Config.Dimension, Config.KeyValueHeadCount * Config.HeadDimension);
         ImmutableArray<long> shape = name.Split('.')[^2] switch
@@ -57,8 +71,6 @@ internal sealed unsafe class BenchModel : IDisposable
         _used += shape.Aggregate(1L, (product, extent) => product * extent) * _elementSize;
         return new StoredTensor(name, _type, shape, TensorSplit.Replicated, [tensor]);
     }
-
-    public void Dispose() => _memory.Dispose();
 
     // Both signs, magnitudes from 2^-6 to 2^-5: products of some thousands of them stay near 1.
     private void Fill()

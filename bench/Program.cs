@@ -9,6 +9,7 @@ var benchmarks = new SortedDictionary<string, Func<string[], int>>(StringCompare
     ["fma-peak"] = FmaPeak.Run,
     ["join"] = JoinBench.Run,
     ["perplexity"] = PerplexityBench.Run,
+    ["pipeline"] = PipelineBench.Run,
     ["serve"] = ServeBench.Run,
     ["read-bandwidth"] = ReadBandwidth.Run,
 };

@@ -230,7 +230,11 @@ public sealed class LlamaModel : IDisposable
     private ShardPlan CreatePlan(Func<string, StoredTensor> tensors, int rank)
     {
         var split = Options.LayersPerStage;
-        if (split.IsDefault)
+        if (split.IsDefault && Mesh.StageCount == 1)
+        {
+            split = [Config.LayerCount];
+        }
+        else if (split.IsDefault)
         {
             var type = tensors(LlamaTensors.FirstMatrix).Type;
             split = LayerSplit.ByBytes(ModelBytes.Of(Config, type, Options.WeightFormat), Config.LayerCount, Mesh.StageCount);

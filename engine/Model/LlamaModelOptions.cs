@@ -46,7 +46,7 @@ public sealed record LlamaModelOptions
     public ImmutableArray<int> LayersPerStage { get; init; }
 
     /// <summary>
-    /// The most parts into which a step is cut so that stages overlap, each of 16 tokens at least; <see langword="null"/> for four a stage. Changes no bit of the
+    /// The most parts into which a step is cut so that stages overlap, each of 16 tokens at least; <see langword="null"/> for eight a stage. Changes no bit of the
     /// result.
     /// </summary>
     public int? MicroBatchCount { get; init; }

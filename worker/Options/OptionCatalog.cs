@@ -224,7 +224,7 @@ internal static class OptionCatalog
         new(Threads, "N", "Compute threads of each rank. Default: OMP_NUM_THREADS, else this rank's share of the cores."),
         new(Mesh, "pp=P,tp=T", "P stages that follow each other, each with some of the layers, times T ranks that divide each layer. Default: distrun's --mesh, else tp only."),
         new(Split, "N,N,...", "Layers of each stage. Default: about equal bytes."),
-        new(MicroBatches, "N", "Parts into which a step is cut at most, of 16 tokens at least, so that stages overlap; None for four a stage. Default: None."),
+        new(MicroBatches, "N", "Parts into which a step is cut at most, of 16 tokens at least, so that stages overlap; None for eight a stage. Default: None."),
         new(DeviceMap, "auto|balanced|sequential", "Place layers on stages by the free memory of their ranks. Without --mesh, each rank is a stage. Default: by bytes alone."),
         new(Transport, "auto|shm|grpc", "Between ranks of one host: shared memory, or gRPC over Unix sockets. Default: DISTRUN_TRANSPORT, else auto."),
         new(Wire, "exact|bf16|int8", "Between hosts: sums as they are, or narrowed for a slow network, with which results depend on the hosts. Default: DISTRUN_WIRE, else exact."),

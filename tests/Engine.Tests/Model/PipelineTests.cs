@@ -112,7 +112,7 @@ public sealed class PipelineTests
     [InlineData(16, 1)]
     [InlineData(31, 2)]
     [InlineData(33, 3)]
-    [InlineData(512, 8)]
+    [InlineData(512, 16)]
     public void MicroBatches_Default_AreOfSixteenTokensAtLeast(int tokenCount, int expected)
     {
         var parts = new MicroBatches(tokenCount, MicroBatches.DefaultCount(2));
