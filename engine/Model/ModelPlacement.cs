@@ -1,5 +1,4 @@
 using Distributed.Engine.Checkpoints;
-using Distributed.Engine.Diagnosis;
 using Distributed.Engine.Parallel;
 
 namespace Distributed.Engine.Model;

@@ -44,7 +44,7 @@ public sealed class LayeringTests
     [InlineData("Checkpoints", "Kernels")]
     [InlineData("Tokenizers")]
     [InlineData("Sampling", "Kernels")]
-    [InlineData("Diagnosis", "Kernels", "Parallel", "Model", "Checkpoints", "Tokenizers", "Generation")]
+    [InlineData("Diagnosis", "Kernels", "Weights", "Parallel", "Model", "Checkpoints", "Tokenizers", "Generation")]
     public void EngineFolder_Uses_OnlyWhatLiesBelow(string folder, params string[] allowed)
     {
         const string Prefix = "using Distributed.Engine.";

@@ -1,6 +1,7 @@
 using Distributed.Engine.Diagnosis;
+using Distributed.Engine.Parallel;
 
-namespace Distributed.Engine.Tests.Diagnosis;
+namespace Distributed.Engine.Tests.Parallel;
 
 public sealed class HostMemoryTests : IDisposable
 {
@@ -51,6 +52,10 @@ public sealed class HostMemoryTests : IDisposable
 
     [Fact]
     public void FreeByteCount_OfThisMachine_IsSomething() => Assert.InRange(HostMemory.FreeByteCount, 1L << 20, 1L << 50);
+
+    /// <summary>What other systems run.</summary>
+    [Fact]
+    public void OfRuntime_OfThisMachine_IsAPartOfItsMemory() => Assert.InRange(HostMemory.OfRuntime(), 1L << 20, MachineProfile.AvailableMemory);
 
     private void Write(string path, string text)
     {

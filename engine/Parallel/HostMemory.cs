@@ -1,6 +1,7 @@
 using System.Globalization;
+using Distributed.Collectives.Hosting;
 
-namespace Distributed.Engine.Diagnosis;
+namespace Distributed.Engine.Parallel;
 
 /// <summary>The memory that this machine, or the container that this process is in, has left.</summary>
 public static class HostMemory
@@ -8,7 +9,7 @@ public static class HostMemory
     private const int MaxControlGroupDepth = 32;
 
     /// <summary>Bytes that could be allocated now without pushing anything out: the page cache, which gives way, counts as free.</summary>
-    public static long FreeByteCount => OperatingSystem.IsLinux() && OfLinux("/proc", "/sys/fs/cgroup") is { } free ? free : OfRuntime();
+    public static long FreeByteCount => Platform.UsesLinux && OfLinux("/proc", "/sys/fs/cgroup") is { } free ? free : OfRuntime();
 
     /// <summary>As Linux tells it: available memory, or what is left of a control group's limit where that is less.</summary>
     /// <param name="proc">Where proc is mounted.</param>
@@ -37,6 +38,14 @@ public static class HostMemory
         return Math.Max(0, least);
     }
 
+    /// <summary>As the runtime tells it, which knows the load at its last collection.</summary>
+    internal static long OfRuntime()
+    {
+        GC.Collect(0, GCCollectionMode.Forced, blocking: true);
+        var memory = GC.GetGCMemoryInfo();
+        return Math.Max(0, memory.TotalAvailableMemoryBytes - memory.MemoryLoadBytes);
+    }
+
     // The group's own limit and those of the groups that it is in; in a container the path may be one that only the host knows, and the root is the container's.
     private static long LeftOf(string root, string path, bool isVersion1)
     {
@@ -63,14 +72,6 @@ public static class HostMemory
         }
 
         return least;
-    }
-
-    // The runtime knows the load at its last collection.
-    private static long OfRuntime()
-    {
-        GC.Collect(0, GCCollectionMode.Forced, blocking: true);
-        var memory = GC.GetGCMemoryInfo();
-        return Math.Max(0, memory.TotalAvailableMemoryBytes - memory.MemoryLoadBytes);
     }
 
     // "max", no limit, is no number.
