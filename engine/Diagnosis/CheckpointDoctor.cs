@@ -2,6 +2,7 @@ using System.Globalization;
 using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Generation;
 using Distributed.Engine.Model;
+using Distributed.Engine.Parallel;
 using Distributed.Engine.Tokenizers;
 
 namespace Distributed.Engine.Diagnosis;
@@ -117,7 +118,7 @@ public sealed class CheckpointDoctor(DoctorOptions options)
         {
             try
             {
-                memory.Add(RankMemory.Of(model.Config, model.Type, worldSize, options.MaxSequenceLength, options.MaxBatchSize));
+                memory.Add(RankMemory.Of(model.Config, model.Type, options.Mesh ?? ModelMesh.OneStage(worldSize), options.MaxSequenceLength, options.MaxBatchSize));
             }
             catch (CheckpointException error)
             {

@@ -1,3 +1,5 @@
+using Distributed.Engine.Parallel;
+
 namespace Distributed.Engine.Diagnosis;
 
 /// <summary>What a <see cref="CheckpointDoctor"/> looks at.</summary>
@@ -17,6 +19,9 @@ public sealed record DoctorOptions
 
     /// <summary>The numbers of ranks whose memory and speed are told.</summary>
     public required IReadOnlyList<int> WorldSizes { get; init; }
+
+    /// <summary>Pipeline stages and the ranks of each, where memory and speed are told of one such mesh; <see langword="null"/> for ranks of one stage.</summary>
+    public ModelMesh? Mesh { get; init; }
 
     /// <summary>The world size that is compared with one rank, layer by layer; <see langword="null"/> for none.</summary>
     public int? DeepWorldSize { get; init; }

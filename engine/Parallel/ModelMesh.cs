@@ -28,9 +28,9 @@ public sealed record ModelMesh
 
     /// <summary>Reads <c>pp=2,tp=2</c>, in either order; one that is left out is what is left of the ranks, or 1.</summary>
     /// <param name="text">The mesh; other dimensions, such as dp, may be there with size 1.</param>
-    /// <param name="worldSize">The number of ranks.</param>
+    /// <param name="worldSize">The number of ranks; <see langword="null"/> for as many as the mesh says.</param>
     /// <returns>The mesh; or a clause that says why the text is none for so many ranks.</returns>
-    public static (ModelMesh? Mesh, string? Problem) Parse(string text, int worldSize)
+    public static (ModelMesh? Mesh, string? Problem) Parse(string text, int? worldSize)
     {
         ArgumentNullException.ThrowIfNull(text);
         int? stages = null, size = null;
@@ -60,19 +60,24 @@ public sealed record ModelMesh
             }
         }
 
-        var product = (long)(stages ?? 1) * (size ?? 1);
-        if (stages is null || size is null)
+        var ranks = worldSize ?? (long)(stages ?? 1) * (size ?? 1);
+        if (ranks > int.MaxValue)
         {
-            (stages, size) = stages is { } given ? (given, Math.Max(1, worldSize / given)) : (Math.Max(1, worldSize / (size ?? worldSize)), size ?? worldSize);
+            return (null, "has more ranks than there can be");
         }
 
-        if ((long)stages.Value * size.Value != worldSize)
+        // What is left out takes what is left of the ranks.
+        var (stageCount, stageSize) = (stages, size) switch
         {
-            return (null, FormattableString.Invariant(
-                $"has {Math.Max(product, (long)stages.Value * size.Value)} ranks ({stages} stages x {size}), and {worldSize} {(worldSize == 1 ? "is" : "are")} running; the product is the number of ranks"));
-        }
-
-        return (new ModelMesh { StageCount = stages.Value, StageSize = size.Value, StagesAreNeighbours = stagesAreLast }, null);
+            ({ } both, { } each) => (both, each),
+            ({ } given, null) => (given, (int)Math.Max(1, ranks / given)),
+            (null, { } given) => ((int)Math.Max(1, ranks / given), given),
+            _ => (1, (int)ranks),
+        };
+        return (long)stageCount * stageSize == ranks
+            ? (new ModelMesh { StageCount = stageCount, StageSize = stageSize, StagesAreNeighbours = stagesAreLast }, null)
+            : (null, FormattableString.Invariant(
+                $"has {(long)stageCount * stageSize} ranks ({stageCount} stages x {stageSize}), and {ranks} {(ranks == 1 ? "is" : "are")} running; the product is the number of ranks"));
     }
 
     /// <summary>The stage of a rank.</summary>

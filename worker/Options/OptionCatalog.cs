@@ -146,6 +146,7 @@ internal static class OptionCatalog
             new(Model, "DIR", "The checkpoint, in either layout; it may stand alone, without --model.") { IsPath = true },
             Tokenizer,
             new(WorldSize, "N", "The number of ranks that memory and speed are told for. Default: 1, 2, 4 and 8."),
+            new(Mesh, "pp=P,tp=T", "Pipeline stages and the ranks of each that memory is told for. Default: one stage."),
             new(MaxSequenceLength, "N", "Positions a row, for the cache. Default: 2048."),
             new(MaxBatchSize, "N", "Rows that run together, for the cache. Default: 1."),
             new(Deep, null, "Compare one rank with --world-size (default 2) after every layer, and name the first layer and rank that differ."),

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Distributed.Engine.Diagnosis;
+using Distributed.Engine.Parallel;
 using Distributed.Worker.Options;
 using Distributed.Worker.Output;
 
@@ -24,13 +25,15 @@ internal sealed class DoctorCommand
         var directory = reader.Required(OptionCatalog.Model, "name the folder of the checkpoint: worker doctor DIR");
         var isDeep = reader.Flag(OptionCatalog.Deep);
         var given = reader.Integer(OptionCatalog.WorldSize, 0, isDeep ? 2 : 1, MaxWorldSize);
+        var mesh = Mesh(reader.Text(OptionCatalog.Mesh), given, line.Problems);
         var options = new DoctorOptions
         {
             Directory = directory ?? "",
             TokenizerPath = reader.Text(OptionCatalog.TokenizerPath) ?? (directory is null ? null : ModelFolder.FindTokenizer(directory, [])),
             MaxSequenceLength = reader.Integer(OptionCatalog.MaxSequenceLength, 2048, 1, 1 << 20),
             MaxBatchSize = reader.Integer(OptionCatalog.MaxBatchSize, 1, 1, 4096),
-            WorldSizes = given == 0 ? [1, 2, 4, 8] : [given],
+            WorldSizes = mesh is not null ? [mesh.WorldSize] : given == 0 ? [1, 2, 4, 8] : [given],
+            Mesh = mesh,
             DeepWorldSize = isDeep ? Math.Max(2, given) : null,
             SkipsChecksums = reader.Flag(OptionCatalog.SkipChecksums),
             ThreadCount = reader.IntegerOrNone(OptionCatalog.Threads, null, 1, 1024) ?? DefaultThreadCount(),
@@ -56,6 +59,23 @@ internal sealed class DoctorCommand
         }
 
         return report.WouldLoad;
+    }
+
+    private static ModelMesh? Mesh(string? text, int worldSize, List<string> problems)
+    {
+        if (text is null)
+        {
+            return null;
+        }
+
+        var (mesh, problem) = ModelMesh.Parse(text, worldSize == 0 ? null : worldSize);
+        problem = mesh?.WorldSize > MaxWorldSize ? $"has {mesh.WorldSize} ranks; {MaxWorldSize} are the most that are told of" : problem;
+        if (problem is not null)
+        {
+            problems.Add($"--{OptionCatalog.Mesh} {OptionReader.Shown(text)} {problem}.");
+        }
+
+        return mesh;
     }
 
     private static int DefaultThreadCount()

@@ -40,6 +40,29 @@ public sealed class DoctorCommandTests
     }
 
     [Fact]
+    public async Task Doctor_Mesh_TellsOfTheRankOfTheStageThatHasMost()
+    {
+        var one = await MemoryAsync("--world-size", "1");
+        var stages = await MemoryAsync("--mesh", "pp=2");
+        var refused = await WorkerProgram.RunAsync("doctor", Repository.DemoCheckpoint, "--mesh", "pp=2,tp=2", "--world-size", "2");
+
+        // Three of six layers; the output layer is the last stage's.
+        Assert.Equal((1, 2), (one.GetProperty("world_size").GetInt32(), stages.GetProperty("world_size").GetInt32()));
+        var (all, half) = (one.GetProperty("rank_weight_bytes").GetInt64(), stages.GetProperty("rank_weight_bytes").GetInt64());
+        const long Output = 1024 * 128 * 2;
+        Assert.Equal(((all - Output) / 2) + Output, half);
+        Assert.Equal(2, refused.ExitCode);
+        Assert.Contains("--mesh pp=2,tp=2 has 4 ranks (2 stages x 2), and 2 are running", refused.Error, StringComparison.Ordinal);
+
+        static async Task<JsonElement> MemoryAsync(params string[] options)
+        {
+            var outcome = await WorkerProgram.RunAsync(["doctor", Repository.DemoCheckpoint, "--skip-checksums", "--format", "json", .. options]);
+            using var document = JsonDocument.Parse(outcome.Output);
+            return document.RootElement.GetProperty("world_sizes")[0].Clone();
+        }
+    }
+
+    [Fact]
     public async Task Doctor_WithoutAFolder_SaysHowItIsCalled()
     {
         var outcome = await WorkerProgram.RunAsync("doctor", "--world-size", "0");
