@@ -45,6 +45,13 @@ internal abstract class ComputeBackend : IDisposable
     /// </summary>
     public abstract int FirstBadStage { get; }
 
+    /// <summary>
+    /// Agrees with the other ranks of the stage on how sums travel, before the first step. Every rank calls it, once and at the same time, whatever
+    /// computes there; without it sums go through <see cref="StepCollectives"/>.
+    /// </summary>
+    /// <returns>What the user should know of it, the end of a line; <see langword="null"/> for nothing.</returns>
+    public abstract string? Connect();
+
     /// <summary>Begins a step that was checked against the limits; every token has its block in <see cref="RankShard.Blocks"/>.</summary>
     /// <param name="command">The step; it stays as it is until the step ends.</param>
     public abstract void BeginStep(StepCommand command);

@@ -109,6 +109,7 @@ public sealed class LlamaModel : IDisposable
     /// <param name="options">Sizes, the same on every rank.</param>
     /// <param name="progress">Told of the layers that are ready, of all; worth a line only where weights are quantised.</param>
     /// <exception cref="CheckpointException">The files cannot be mapped, or there are more ranks than token ids.</exception>
+    /// <exception cref="BackendException">The Torch backend was asked for and cannot compute here.</exception>
     public static LlamaModel Load(
         CheckpointSource checkpoint, ProcessGroup group, LlamaModelOptions options, IProgress<(long Done, long Total)>? progress = null)
         => Load(checkpoint, group, options, KernelSet.Best, progress);
@@ -130,7 +131,7 @@ public sealed class LlamaModel : IDisposable
             }
 
             return new LlamaModel(
-                checkpoint.Config, name => mapped[name], group, options, kernels, mapped, shard => new ManagedBackend(shard, kernels, progress))
+                checkpoint.Config, name => mapped[name], group, options, kernels, mapped, shard => CreateBackend(shard, kernels, progress))
             {
                 FilesCutBetweenGroups = BitOperations.IsPow2(checkpoint.ShardCount),
             };
@@ -149,7 +150,14 @@ public sealed class LlamaModel : IDisposable
         ProcessGroup group,
         LlamaModelOptions options,
         KernelSet kernels)
-        => new(config, tensors, group, options, kernels, checkpoint: null, shard => new ManagedBackend(shard, kernels));
+        => new(config, tensors, group, options, kernels, checkpoint: null, shard => CreateBackend(shard, kernels, progress: null));
+
+    /// <summary>
+    /// Lets the ranks agree on how sums travel, which may be from GPU to GPU. Every rank calls it, once and at the same time, before the first step.
+    /// </summary>
+    /// <returns>What the user should know of it, the end of a line; <see langword="null"/> for nothing.</returns>
+    /// <exception cref="CollectiveException">A rank is lost.</exception>
+    public string? Connect() => _backend.Connect();
 
     /// <inheritdoc/>
     public void Dispose()
@@ -246,6 +254,9 @@ public sealed class LlamaModel : IDisposable
 
         return ShardPlan.Create(Config, Mesh.StageSize, Mesh.IndexOf(rank), LayerSplit.LayersOf(split, Mesh.StageOf(rank)));
     }
+
+    private static ComputeBackend CreateBackend(RankShard shard, KernelSet kernels, IProgress<(long Done, long Total)>? progress)
+        => shard.Options.Torch is { } torch ? TorchSupport.Create(shard, torch, progress) : new ManagedBackend(shard, kernels, progress);
 
     private void Compute(StepCommand command, Span<byte> answers)
     {

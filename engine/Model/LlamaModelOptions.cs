@@ -51,6 +51,9 @@ public sealed record LlamaModelOptions
     /// </summary>
     public int? MicroBatchCount { get; init; }
 
+    /// <summary>The Torch backend and how it computes; <see langword="null"/> for the managed one. Its matrices have its own type, not <see cref="WeightFormat"/>.</summary>
+    public TorchOptions? Torch { get; init; }
+
     internal void Validate()
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(MicroBatchCount ?? 1, nameof(MicroBatchCount));

@@ -1,4 +1,5 @@
 using Distributed.Engine.Kernels;
+using Distributed.Engine.Nccl;
 using Distributed.Engine.Parallel;
 
 namespace Distributed.Engine.Model;
@@ -55,6 +56,9 @@ internal sealed unsafe class ManagedBackend : ComputeBackend
         => _weights.OwnedByteCount + _cache.ByteCount + _context.Buffers.ByteCount + (_head?.ByteCount ?? 0);
 
     public override int FirstBadStage => _context.FirstBadStage;
+
+    public override string? Connect()
+        => NcclAgreement.Reach(_context.Collectives, new NcclPeer(NcclReadiness.NoDevice, 0), library: null, bindDevice: () => { }, out _);
 
     public override void BeginStep(StepCommand command)
     {

@@ -16,6 +16,7 @@ internal enum StepOperation
     Row,
     Statistics,
     Hidden,
+    Agreement,
 }
 
 /// <summary>
@@ -65,6 +66,15 @@ internal sealed class StepCollectives
 
     public int WorldSize => _group.WorldSize;
 
+    /// <summary>Ranks of this one's stage.</summary>
+    public int StageSize => _stage.WorldSize;
+
+    /// <summary>This rank, counted within its stage.</summary>
+    public int StageRank => _index;
+
+    /// <inheritdoc cref="ProcessGroup.Aborted"/>
+    public CancellationToken Aborted => _group.Aborted;
+
     /// <summary>Parts of what <see cref="GatherAnswers"/> collects on rank 0: where it is not in the last stage, its own part comes first and says nothing.</summary>
     public int AnswerCount => _mesh.StageCount == 1 ? WorldSize : 1 + _mesh.StageSize;
 
@@ -99,6 +109,12 @@ internal sealed class StepCollectives
         _stage.AllReduce(values, Options(operation, layer) with { Layer = (uint)layer });
         _ticks += Stopwatch.GetTimestamp() - start;
     }
+
+    /// <summary>Gives every rank of this stage the parts of all of them, in their order.</summary>
+    /// <param name="part">[byte], of equal length on all of them.</param>
+    /// <param name="all">[<see cref="StageSize"/>, byte]</param>
+    /// <param name="operation">What it is.</param>
+    public void AllGather(ReadOnlySpan<byte> part, Span<byte> all, StepOperation operation) => _stage.AllGather(part, all, Options(operation));
 
     /// <summary>Sends hidden states to this rank's counterpart in the next stage.</summary>
     /// <param name="values">[element]; free for reuse on return.</param>

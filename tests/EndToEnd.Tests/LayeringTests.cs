@@ -35,12 +35,14 @@ public sealed class LayeringTests
         Assert.Empty(offenders);
     }
 
-    /// <summary>Inside engine/: Kernels &lt;- Weights &lt;- Parallel &lt;- Model &lt;- Generation; Checkpoints, Tokenizers, Sampling beside them; Diagnosis above.</summary>
+    /// <summary>Inside engine/: Kernels &lt;- Weights &lt;- Parallel &lt;- Model &lt;- Generation; Checkpoints, Nccl, Tokenizers, Sampling beside them; Torch and Diagnosis above.</summary>
     [Theory]
     [InlineData("Kernels")]
     [InlineData("Weights", "Kernels", "Checkpoints")]
     [InlineData("Parallel", "Kernels", "Weights", "Checkpoints")]
-    [InlineData("Model", "Kernels", "Weights", "Parallel", "Checkpoints")]
+    [InlineData("Nccl")]
+    [InlineData("Model", "Kernels", "Weights", "Parallel", "Checkpoints", "Nccl")]
+    [InlineData("Torch", "Kernels", "Weights", "Parallel", "Model", "Checkpoints", "Nccl")]
     [InlineData("Checkpoints", "Kernels")]
     [InlineData("Tokenizers")]
     [InlineData("Sampling", "Kernels")]

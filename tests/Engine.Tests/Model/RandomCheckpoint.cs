@@ -23,10 +23,23 @@ internal sealed unsafe class RandomCheckpoint : IDisposable
         for (var layer = 0; layer < config.LayerCount; layer++)
         {
             Add($"layers.{layer}.attention_norm.weight", 1, dimension, 'n', 1);
-            Add($"layers.{layer}.attention.wq.weight", dimension, dimension, 'r', dimension);
+            Add($"layers.{layer}.attention.wq.weight", config.QueryDimension, dimension, 'r', dimension);
             Add($"layers.{layer}.attention.wk.weight", keyValue, dimension, 'r', dimension);
             Add($"layers.{layer}.attention.wv.weight", keyValue, dimension, 'r', dimension);
-            Add($"layers.{layer}.attention.wo.weight", dimension, dimension, 'c', dimension);
+            Add($"layers.{layer}.attention.wo.weight", dimension, config.QueryDimension, 'c', dimension);
+            if (config.HasQueryKeyValueBias)
+            {
+                Add($"layers.{layer}.attention.wq.bias", 1, config.QueryDimension, 'b', 1);
+                Add($"layers.{layer}.attention.wk.bias", 1, keyValue, 'b', 1);
+                Add($"layers.{layer}.attention.wv.bias", 1, keyValue, 'b', 1);
+            }
+
+            if (config.HasQueryKeyNorm)
+            {
+                Add($"layers.{layer}.attention.q_norm.weight", 1, config.HeadDimension, 'n', 1);
+                Add($"layers.{layer}.attention.k_norm.weight", 1, config.HeadDimension, 'n', 1);
+            }
+
             Add($"layers.{layer}.ffn_norm.weight", 1, dimension, 'n', 1);
             Add($"layers.{layer}.feed_forward.w1.weight", hidden, dimension, 'r', dimension);
             Add($"layers.{layer}.feed_forward.w3.weight", hidden, dimension, 'r', dimension);

@@ -1,0 +1,71 @@
+namespace Distributed.Engine.Model;
+
+/// <summary>Where the Torch backend computes.</summary>
+public enum TorchDeviceKind
+{
+    /// <summary>The GPU of this rank's number on its host; ranks beyond the last GPU begin again with the first.</summary>
+    Cuda,
+
+    /// <summary>libtorch's kernels for the processor.</summary>
+    Cpu,
+}
+
+/// <summary>The elements of the Torch backend's matrices and of its key-value cache.</summary>
+public enum TorchDataType
+{
+    /// <summary>As the checkpoint has them; float32 where the device cannot multiply those.</summary>
+    Stored,
+
+    /// <summary>32 bits.</summary>
+    Float32,
+
+    /// <summary>The upper 16 bits of these.</summary>
+    BFloat16,
+
+    /// <summary>IEEE 754 binary16.</summary>
+    Float16,
+}
+
+/// <summary>How matrices of 16 bits are multiplied, in the words of torch.set_float32_matmul_precision.</summary>
+public enum TorchPrecision
+{
+    /// <summary>
+    /// Activations and sums as two numbers of 16 bits each, the cache in float32: results within 1e-4 of the managed backend's, for twice the reading.
+    /// </summary>
+    High,
+
+    /// <summary>Activations, sums and cache rounded to 16 bits, as most engines have them: results within a hundredth.</summary>
+    Medium,
+}
+
+/// <summary>How sums over ranks that own GPUs travel.</summary>
+public enum NcclUse
+{
+    /// <summary>Over NCCL where that is possible, through host memory otherwise.</summary>
+    WherePossible,
+
+    /// <summary>Through host memory.</summary>
+    Never,
+}
+
+/// <summary>What the Torch backend is asked for. Device and type may differ from rank to rank; sums are float32 either way.</summary>
+public sealed record TorchOptions
+{
+    /// <summary>Where to compute.</summary>
+    public TorchDeviceKind Device { get; init; }
+
+    /// <summary>What to compute with.</summary>
+    public TorchDataType DataType { get; init; }
+
+    /// <summary>How to multiply.</summary>
+    public TorchPrecision Precision { get; init; }
+
+    /// <summary>This rank's number on its host: which GPU is its own.</summary>
+    public int LocalRank { get; init; }
+
+    /// <summary>Ranks on this host.</summary>
+    public int LocalWorldSize { get; init; } = 1;
+
+    /// <summary>How sums travel.</summary>
+    public NcclUse Nccl { get; init; }
+}
