@@ -39,6 +39,9 @@ internal static class OptionCatalog
     public const string Config = "config";
     public const string Threads = "threads";
     public const string DataType = "dtype";
+    public const string Backend = "backend";
+    public const string Device = "device";
+    public const string MatmulPrecision = "matmul-precision";
     public const string SkipChecksums = "skip-checksums";
     public const string Transport = "transport";
     public const string Wire = "wire";
@@ -186,7 +189,10 @@ internal static class OptionCatalog
             IsPath = true,
         },
         Tokenizer,
-        new(DataType, "auto|int8|int4", "auto: weights as they are stored. int8, int4: quantised while loading, a half and a quarter of the memory of bfloat16. Default: auto."),
+        new(Backend, "managed|torch", "What computes: this program's own kernels, or libtorch's, which a build with -p:Torch=... has. Default: managed."),
+        new(Device, "cuda|cpu", "Of the torch backend: this rank's GPU, or the processor. Default: cuda."),
+        new(DataType, "auto|int8|int4", "auto: weights as they are stored. int8, int4: quantised while loading, a half and a quarter of the memory of bfloat16. The torch backend has auto, bf16, fp16, fp32. Default: auto."),
+        new(MatmulPrecision, "high|medium", "Of the torch backend's 16-bit matrices. high: as if in float32, for twice the reading. medium: all rounded to 16 bits. Default: high."),
         new(MaxSequenceLength, "N", $"Positions a row, prompt and new tokens together. Default: {maxSequenceLength}."),
         new(MaxBatchSize, "N", maxBatchSize),
     ];
@@ -227,7 +233,7 @@ internal static class OptionCatalog
         new(Split, "N,N,...", "Layers of each stage. Default: about equal bytes."),
         new(MicroBatches, "N", "Parts into which a step is cut at most, of 16 tokens at least, so that stages overlap; None for eight a stage. Default: None."),
         new(DeviceMap, "auto|balanced|sequential", "Place layers on stages by the free memory of their ranks. Without --mesh, each rank is a stage. Default: by bytes alone."),
-        new(Transport, "auto|shm|grpc", "Between ranks of one host: shared memory, or gRPC over Unix sockets. Default: DISTRUN_TRANSPORT, else auto."),
+        new(Transport, "auto|shm|grpc|nccl", "Between ranks of one host: shared memory, or gRPC over Unix sockets. auto and nccl: sums of the torch backend from GPU to GPU where NCCL can. Default: DISTRUN_TRANSPORT, else auto."),
         new(Wire, "exact|bf16|int8", "Between hosts: sums as they are, or narrowed for a slow network, with which results depend on the hosts. Default: DISTRUN_WIRE, else exact."),
         new(Trace, "FILE", "Write each rank's collectives to FILE, its number before the extension, in Chrome's trace format.") { IsPath = true },
         new(SkipChecksums, null, "Do not verify the checkpoint's checksums while loading."),

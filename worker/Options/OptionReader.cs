@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using Distributed.Collectives;
+using Distributed.Engine.Model;
 using Distributed.Engine.Weights;
 
 namespace Distributed.Worker.Options;
@@ -8,6 +9,9 @@ namespace Distributed.Worker.Options;
 /// <summary>Turns what was given into values, and collects a sentence for each that is none: a user sees all mistakes at once.</summary>
 internal sealed class OptionReader(OptionValues values, List<string> problems)
 {
+    /// <summary>The transport from GPU to GPU.</summary>
+    public const string Nccl = "nccl";
+
     /// <summary>A text of the user's, short enough for a sentence.</summary>
     public static string Shown(string text) => text.Length <= 60 ? text : $"{text[..57]}...";
 
@@ -34,8 +38,13 @@ internal sealed class OptionReader(OptionValues values, List<string> problems)
         return bool.TryParse(given.Last, out var flag) ? flag : Refuse(given, "is neither true nor false", false);
     }
 
-    public TransportChoice? Transport(string name)
-        => values[name] is { } given ? TransportNames.Parse(given.Last) ?? Refuse<TransportChoice?>(given, "is none of auto, shm, grpc", null) : null;
+    /// <summary>How ranks of a host meet. <c>nccl</c> is about GPUs: all else goes as with <c>auto</c>.</summary>
+    public TransportChoice? Transport(string name) => values[name] switch
+    {
+        null => null,
+        { Last: Nccl } => TransportChoice.Automatic,
+        { } given => TransportNames.Parse(given.Last) ?? Refuse<TransportChoice?>(given, "is none of auto, shm, grpc, nccl", null),
+    };
 
     public WireFormat? Wire(string name)
         => values[name] is { } given ? WireNames.Parse(given.Last) ?? Refuse<WireFormat?>(given, "is none of exact, bf16, int8", null) : null;
@@ -45,7 +54,20 @@ internal sealed class OptionReader(OptionValues values, List<string> problems)
         null or { Last: "auto" } => WeightFormat.Stored,
         { Last: "int8" } => WeightFormat.Int8,
         { Last: "int4" } => WeightFormat.Int4,
+        { Last: "bf16" or "fp16" or "fp32" } given => Refuse(
+            given, "belongs to --backend torch; the managed backend has auto, int8, int4", WeightFormat.Stored),
         { } given => Refuse(given, "is none of auto, int8, int4", WeightFormat.Stored),
+    };
+
+    public TorchDataType TorchDataType(string name) => values[name] switch
+    {
+        null or { Last: "auto" } => Engine.Model.TorchDataType.Stored,
+        { Last: "bf16" } => Engine.Model.TorchDataType.BFloat16,
+        { Last: "fp16" } => Engine.Model.TorchDataType.Float16,
+        { Last: "fp32" } => Engine.Model.TorchDataType.Float32,
+        { Last: "int8" or "int4" } given => Refuse(
+            given, "belongs to --backend managed; the torch backend has auto, bf16, fp16, fp32", Engine.Model.TorchDataType.Stored),
+        { } given => Refuse(given, "is none of auto, bf16, fp16, fp32", Engine.Model.TorchDataType.Stored),
     };
 
     public int Integer(string name, int absent, int minimum, int maximum)

@@ -1,5 +1,6 @@
 using Distributed.Collectives;
 using Distributed.Engine.Generation;
+using Distributed.Engine.Model;
 using Distributed.Engine.Weights;
 
 namespace Distributed.Worker.Options;
@@ -29,8 +30,11 @@ internal sealed record RunOptions
 
     public required int MaxBatchSize { get; init; }
 
-    /// <summary>What the weights are computed with.</summary>
+    /// <summary>What the weights are computed with, by the managed backend.</summary>
     public required WeightFormat WeightFormat { get; init; }
+
+    /// <summary>The torch backend; <see langword="null"/> for the managed one.</summary>
+    public required TorchOptions? Torch { get; init; }
 
     public required GenerationOptions Generation { get; init; }
 
@@ -41,6 +45,9 @@ internal sealed record RunOptions
 
     /// <summary>Between ranks of one host; <see langword="null"/> for what the environment says.</summary>
     public required TransportChoice? Transport { get; init; }
+
+    /// <summary>Whether the user named NCCL as the transport.</summary>
+    public required bool AsksForNccl { get; init; }
 
     /// <summary>How sums travel between hosts; <see langword="null"/> for what the environment says.</summary>
     public required WireFormat? Wire { get; init; }
@@ -71,6 +78,7 @@ internal sealed record RunOptions
             StopTokenIds = reader.TokenIds(OptionCatalog.StopTokenIds),
         };
         problems.AddRange(generation.Problems());
+        var torch = BackendOptions.Read(reader, values, problems);
         var model = values.Has(OptionCatalog.Model) ? reader.Required(OptionCatalog.Model, "name the folder of the model") : null;
         if (model is not null && values.Has(OptionCatalog.CheckpointDirectory))
         {
@@ -86,11 +94,13 @@ internal sealed record RunOptions
                 : reader.Required(OptionCatalog.TokenizerPath, "name the checkpoint's tokenizer.model or tokenizer.json, or a --config that does"),
             MaxSequenceLength = reader.Integer(OptionCatalog.MaxSequenceLength, sequenceLength, 1, MaxSequenceLengthLimit),
             MaxBatchSize = reader.Integer(OptionCatalog.MaxBatchSize, batchSize, 1, MaxBatchSizeLimit),
-            WeightFormat = reader.DataType(OptionCatalog.DataType),
+            WeightFormat = torch is null ? reader.DataType(OptionCatalog.DataType) : WeightFormat.Stored,
+            Torch = torch,
             Generation = generation,
             Format = reader.Choice(OptionCatalog.Format, OutputFormat.Text),
             ThreadCount = reader.IntegerOrNone(OptionCatalog.Threads, null, 1, MaxThreadCount),
             Transport = reader.Transport(OptionCatalog.Transport),
+            AsksForNccl = values[OptionCatalog.Transport]?.Last == OptionReader.Nccl,
             Wire = reader.Wire(OptionCatalog.Wire),
             SkipsChecksums = reader.Flag(OptionCatalog.SkipChecksums),
             Placement = PlacementOptions.Read(values, reader, problems),

@@ -36,7 +36,7 @@ internal static class Failure
 
     private static int ExitCode(Exception exception) => exception switch
     {
-        BadInputException or CheckpointException or TokenizerFormatException => ExitCodes.BadInput,
+        BadInputException or CheckpointException or TokenizerFormatException or BackendException => ExitCodes.BadInput,
         GenerationException or RankEnvironmentException => ExitCodes.BadInput,
         CollectiveException or RendezvousException => ExitCodes.GroupFailed,
         _ => ExitCodes.Failure,

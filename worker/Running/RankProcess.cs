@@ -128,9 +128,11 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
 
     private void Run(ProcessGroup group, GenerationCommand command, Preparation preparation, int threadCount)
     {
-        if (group.Rank == 0)
+        var torch = command.Options.Torch;
+        if (group.Rank == 0 && torch is null)
         {
-            Console.Error.WriteLine($"transport: {group.TransportDescription}; torch would need NCCL here");
+            Console.Error.WriteLine(
+                $"transport: {group.TransportDescription}; {(command.Options.AsksForNccl ? "NCCL joins GPUs, and the managed backend uses none" : "torch would need NCCL here")}");
         }
 
         var options = new LlamaModelOptions
@@ -142,6 +144,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             Mesh = preparation.Mesh,
             LayersPerStage = command.Options.Placement.LayersPerStage,
             MicroBatchCount = command.Options.Placement.MicroBatchCount,
+            Torch = torch is null ? null : torch with { LocalRank = environment.LocalRank, LocalWorldSize = environment.LocalWorldSize },
         };
         command.TellLoading("waiting for all ranks", 0, 0);
         if (command.Options.Placement.DeviceMap is { } policy)
@@ -164,6 +167,12 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
         var progress = group.Rank == 0 && options.WeightFormat != WeightFormat.Stored ? new Quantising(command) : null;
         using var model = LlamaModel.Load(preparation.Checkpoint, group, options, progress);
         group.Barrier(new CollectiveOptions(LoadedTag, LoadLimit));
+        var sums = model.Connect();
+        if (group.Rank == 0 && torch is not null)
+        {
+            Console.Error.WriteLine($"backend: {model.InstructionSet}; transport: {group.TransportDescription}{(sums is null ? "" : $"; {sums}")}");
+        }
+
         if (group.Rank == 0)
         {
             Lead(model, group, command, preparation);

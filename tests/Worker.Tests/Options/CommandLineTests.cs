@@ -1,3 +1,4 @@
+using Distributed.Engine.Model;
 using Distributed.Worker.Options;
 
 namespace Distributed.Worker.Tests.Options;
@@ -133,6 +134,34 @@ public sealed class CommandLineTests
 
     [Fact]
     public void Read_UnknownDataType_NamesThoseThatThereAre() => Assert.Equal(["--dtype int9 is none of auto, int8, int4."], Problems("--dtype", "int9"));
+
+    [Theory]
+    [InlineData("--dtype", "bf16", "--dtype bf16 belongs to --backend torch; the managed backend has auto, int8, int4.")]
+    [InlineData("--device", "cuda", "--device cuda belongs to --backend torch; add that, or leave it out.")]
+    [InlineData("--matmul-precision", "medium", "--matmul-precision medium belongs to --backend torch; add that, or leave it out.")]
+    [InlineData("--backend", "tensorflow", "--backend tensorflow is not managed or torch.")]
+    [InlineData("--transport", "mpi", "--transport mpi is none of auto, shm, grpc, nccl.")]
+    public void Read_OptionOfAnotherBackend_SaysWhichHasIt(string option, string value, string expected) => Assert.Equal([expected], Problems(option, value));
+
+    [Fact]
+    public void Read_TorchWhereItIsNotBuiltIn_SaysHowToBuildIt()
+    {
+        Assert.SkipUnless(TorchSupport.FindProblem() is not null, "This build has it.");
+        var problem = Assert.Single(Problems("--backend", "torch"));
+        Assert.Contains("-p:Torch=cuda-linux", problem, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Read_Torch_HasItsOwnTypes()
+    {
+        var line = CommandLine.Parse(
+            ["complete", "--backend", "torch", "--device", "cpu", "--dtype", "bf16", "--matmul_precision", "medium", "--transport", "shm"]);
+
+        var torch = RunOptions.Read("complete", line.Values, line.Problems).Torch;
+
+        Assert.Equal(
+            new TorchOptions { Device = TorchDeviceKind.Cpu, DataType = TorchDataType.BFloat16, Precision = TorchPrecision.Medium, Nccl = NcclUse.Never }, torch);
+    }
 
     [Fact]
     public void Read_MaxGenLenNone_IsNoLimit()
