@@ -7,6 +7,7 @@ var benchmarks = new SortedDictionary<string, Func<string[], int>>(StringCompare
     ["end-to-end"] = EndToEndBench.Run,
     ["engine"] = EngineBench.Run,
     ["fma-peak"] = FmaPeak.Run,
+    ["gpu"] = GpuBench.Run,
     ["join"] = JoinBench.Run,
     ["perplexity"] = PerplexityBench.Run,
     ["pipeline"] = PipelineBench.Run,
