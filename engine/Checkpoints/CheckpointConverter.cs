@@ -21,7 +21,9 @@ public static class CheckpointConverter
     /// <param name="progress">Told the bytes written, or found finished, so far and in all.</param>
     /// <param name="cancellationToken">Ends it with <see cref="OperationCanceledException"/>; finished files stay in <c>NAME.partial</c>.</param>
     /// <returns>The files that an interrupted conversion had finished, compared with the source and kept.</returns>
-    /// <exception cref="CheckpointException">The folder exists, another conversion writes it, or the model cannot be said in that layout.</exception>
+    /// <exception cref="CheckpointException">
+    /// The folder exists, another conversion writes it, the source is quantised, or the model cannot be said in that layout.
+    /// </exception>
     /// <exception cref="IOException">The disk is full or the place may not be written to.</exception>
     public static int Convert(
         CheckpointSource source,
@@ -38,10 +40,21 @@ public static class CheckpointConverter
             throw new CheckpointException($"{directory} exists; name a new folder.");
         }
 
+        if (source.Quantization is { } type)
+        {
+            throw new CheckpointException(
+                $"The checkpoint is quantised to {type.ToString().ToLowerInvariant()}, which has lost what other forms need; convert the one that it was made from.");
+        }
+
+        if (options.Quantization is not null && options.Layout == CheckpointLayout.Meta)
+        {
+            throw new CheckpointException("Meta's layout has no quantised form; write the layout huggingface.");
+        }
+
         using var mapped = source.Map();
         var (configName, config) = options.Layout == CheckpointLayout.Meta
             ? ("params.json", ConvertedConfig.ToMeta(source))
-            : ("config.json", ConvertedConfig.ToHuggingFace(source, mapped.TiesOutput));
+            : ("config.json", ConvertedConfig.ToHuggingFace(source, mapped.TiesOutput, options.Quantization));
         if (options.Layout == CheckpointLayout.Meta && LlamaTensors.RequireDivisible(source.Config, options.ShardCount) is { } problem)
         {
             throw new CheckpointException($"The model cannot be divided so: {problem}.");
@@ -141,19 +154,13 @@ public static class CheckpointConverter
         long byteCount = 0;
         foreach (var tensor in LlamaTensors.Of(config, EmbeddingLayout.Whole))
         {
-            if (tensor.Name == LlamaTensors.Output && mapped.TiesOutput)
+            // An output that is the embedding gets a form of its own where it is quantised: the embedding is not.
+            if (tensor.Name == LlamaTensors.Output && mapped.TiesOutput && options.Quantization is null)
             {
                 continue;
             }
 
-            var made = Make(
-                mapped[tensor.Name],
-                LlamaTensorNames.ToHuggingFace(tensor.Name),
-                tensor.Shape,
-                0,
-                0,
-                options.Type,
-                RowMap(config, tensor.Name, options.Layout));
+            var made = MakeWhole(config, mapped[tensor.Name], tensor, options);
             if (files[^1].Count > 0 && byteCount + SafetensorsWriter.ByteCountOf(made) > options.MaxFileByteCount)
             {
                 files.Add([]);
@@ -172,6 +179,15 @@ public static class CheckpointConverter
                     : string.Create(CultureInfo.InvariantCulture, $"model-{index + 1:00000}-of-{files.Count:00000}.safetensors"),
                 tensors)),
         ];
+    }
+
+    private static ShardTensor MakeWhole(LlamaConfig config, StoredTensor source, LlamaTensor tensor, ConversionOptions options)
+    {
+        var name = LlamaTensorNames.ToHuggingFace(tensor.Name);
+        var rowOf = RowMap(config, tensor.Name, options.Layout);
+        return options.Quantization is { } type && BlockShape.Of(config, tensor, type) is { } blocks
+            ? new ShardTensor(name, blocks.Type, blocks.FileShape, new QuantizedPart(source, blocks, rowOf).Fill)
+            : Make(source, name, tensor.Shape, 0, 0, options.Type, rowOf);
     }
 
     private static ShardTensor Make(

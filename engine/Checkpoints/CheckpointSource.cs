@@ -23,6 +23,12 @@ public abstract class CheckpointSource : IDisposable
     /// <summary>The tokens that end a text; empty where the files leave it to the tokenizer.</summary>
     public virtual ImmutableArray<int> EosTokenIds => [];
 
+    /// <summary>
+    /// <see cref="TensorType.Int8"/> or <see cref="TensorType.Int4"/> where the matrices were quantised by <see cref="CheckpointConverter"/>; <see langword="null"/>
+    /// where they are as the model was published.
+    /// </summary>
+    public virtual TensorType? Quantization => null;
+
     /// <summary>Maps the files; the caller disposes the mapping, before or after this.</summary>
     /// <exception cref="CheckpointException">A file changed since the checkpoint was opened, or cannot be mapped.</exception>
     public abstract MappedCheckpoint Map();

@@ -21,6 +21,12 @@ public sealed record ConversionOptions
     /// <summary>How elements are stored; <see langword="null"/> as they are.</summary>
     public TensorType? Type { get; init; }
 
+    /// <summary>
+    /// <see cref="TensorType.Int8"/> or <see cref="TensorType.Int4"/>: every matrix but the embedding is written quantised, in Hugging Face's layout with a
+    /// <c>quantization_config</c> of our own; <see langword="null"/> for none.
+    /// </summary>
+    public TensorType? Quantization { get; init; }
+
     /// <summary>A file of Hugging Face's layout gets no further tensor beyond this.</summary>
     public long MaxFileByteCount { get; init; } = 5_000_000_000;
 }

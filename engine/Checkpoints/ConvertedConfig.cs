@@ -54,13 +54,23 @@ internal static class ConvertedConfig
     /// <summary>config.json: as it is where the source has one, else what params.json says in its words.</summary>
     /// <param name="source">The checkpoint.</param>
     /// <param name="tiesOutput">Whether it has no output of its own.</param>
-    public static JsonObject ToHuggingFace(CheckpointSource source, bool tiesOutput)
+    /// <param name="quantization">What matrices are quantised to, with an output of its own then; <see langword="null"/> for nothing.</param>
+    public static JsonObject ToHuggingFace(CheckpointSource source, bool tiesOutput, TensorType? quantization)
     {
-        if (source is HuggingFaceCheckpoint { ConfigPath: var path })
+        var json = source is HuggingFaceCheckpoint { ConfigPath: var path }
+            ? JsonNode.Parse(File.ReadAllBytes(path))!.AsObject() // an object, as it was when it was read before
+            : FromMeta(source, tiesOutput);
+        if (quantization is { } type)
         {
-            return JsonNode.Parse(File.ReadAllBytes(path))!.AsObject(); // an object, as it was when it was read before
+            json["tie_word_embeddings"] = false;
+            json[QuantizationConfig.Key] = QuantizationConfig.Write(type);
         }
 
+        return json;
+    }
+
+    private static JsonObject FromMeta(CheckpointSource source, bool tiesOutput)
+    {
         var config = source.Config;
         var json = new JsonObject
         {

@@ -41,7 +41,7 @@ internal static class FinishedFile
     }
 
     private static bool IsOfShape(TensorEntry entry, ShardTensor tensor)
-        => entry.Type.TensorType == tensor.Type && entry.Shape.AsSpan().SequenceEqual(tensor.Shape.AsSpan());
+        => entry.Type == StorageType.Of(tensor.Type) && entry.Shape.AsSpan().SequenceEqual(tensor.Shape.AsSpan());
 
     // The checksum of the tensor's bytes; null where the file has other ones than the source.
     private static uint? Crc32Of(

@@ -16,18 +16,18 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
     private const int MaxFileCount = 4096;
 
     private readonly ShardFile[] _files;
-    private readonly (LlamaTensor Tensor, int File, TensorEntry Entry)[] _tensors;
+    private readonly FoundTensor[] _tensors;
 
     private HuggingFaceCheckpoint(
         string configPath,
         ShardFile[] files,
-        (LlamaTensor Tensor, int File, TensorEntry Entry)[] tensors,
+        FoundTensor[] tensors,
         HuggingFaceConfig config)
     {
         ConfigPath = configPath;
         _files = files;
         _tensors = tensors;
-        (Config, Family, EosTokenIds) = (config.Config, config.Family, config.EosTokenIds);
+        (Config, Family, EosTokenIds, Quantization) = (config.Config, config.Family, config.EosTokenIds, config.Quantization);
     }
 
     /// <inheritdoc/>
@@ -44,6 +44,9 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
 
     /// <inheritdoc/>
     public override ImmutableArray<int> EosTokenIds { get; }
+
+    /// <inheritdoc/>
+    public override TensorType? Quantization { get; }
 
     /// <summary>The file that the config was read from.</summary>
     internal string ConfigPath { get; }
@@ -114,10 +117,17 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
             throw;
         }
 
-        static StoredTensor Stored((LlamaTensor Tensor, int File, TensorEntry Entry) tensor, nint start)
+        static StoredTensor Stored(FoundTensor found, nint start)
         {
-            var data = tensor.Entry.Map(start);
-            return new StoredTensor(tensor.Tensor.Name, data.Type, tensor.Tensor.Shape, tensor.Tensor.Split, [data]);
+            var (tensor, entry) = (found.Tensor, found.Entry);
+            if (found.Blocks is { } blocks)
+            {
+                var tiles = new MappedTensor(entry.Name, blocks.Type, entry.Shape, start + (nint)entry.Offset);
+                return new StoredTensor(tensor.Name, blocks.Type, tensor.Shape, tensor.Split, [tiles], blocks);
+            }
+
+            var data = entry.Map(start);
+            return new StoredTensor(tensor.Name, data.Type, tensor.Shape, tensor.Split, [data]);
         }
     }
 
@@ -187,10 +197,10 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
     }
 
     /// <summary>The model's tensors, each of its shape and all of one type, and no others.</summary>
-    private static (LlamaTensor Tensor, int File, TensorEntry Entry)[] Select(
+    private static FoundTensor[] Select(
         string path, HuggingFaceConfig config, Dictionary<string, (int File, TensorEntry Entry)> found, List<ShardFile> files)
     {
-        var selected = new List<(LlamaTensor Tensor, int File, TensorEntry Entry)>();
+        var selected = new List<FoundTensor>();
         foreach (var tensor in LlamaTensors.Of(config.Config, EmbeddingLayout.Whole))
         {
             var name = LlamaTensorNames.ToHuggingFace(tensor.Name);
@@ -206,14 +216,32 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
                     + "the download is incomplete or of another model.");
             }
 
-            RequireShapeAndType(tensor, place.Entry, files[place.File], selected.FirstOrDefault().Entry ?? place.Entry);
-            selected.Add((tensor, place.File, place.Entry));
+            var blocks = config.Quantization is { } type ? BlockShape.Of(config.Config, tensor, type) : null;
+            if (blocks is { } shape)
+            {
+                RequireBlocks(shape, place.Entry, files[place.File]);
+            }
+            else
+            {
+                RequireShapeAndType(tensor, place.Entry, files[place.File], selected.FirstOrDefault()?.Entry ?? place.Entry); // the embedding is first
+            }
+
+            selected.Add(new FoundTensor(tensor, place.File, place.Entry, blocks));
         }
 
         return found.Keys.Where(name => !LlamaTensorNames.IsIgnored(name)).Min(StringComparer.Ordinal) is { } other
             ? throw files[found[other].File].Error(
                 $"has tensor '{Printable.Of(other)}', which the model of {ConfigName} does not have; the two are not of one model")
             : [.. selected];
+    }
+
+    private static void RequireBlocks(BlockShape shape, TensorEntry entry, ShardFile file)
+    {
+        if (entry.Type != StorageType.Of(shape.Type) || !entry.Shape.AsSpan().SequenceEqual(shape.FileShape.AsSpan()))
+        {
+            throw file.Error($"has tensor '{entry.Name}' as {TensorLayout.Format(entry.Shape.AsSpan())} of {entry.Type.Name}, but quantised as {ConfigName} says it is "
+                + $"{TensorLayout.Format(shape.FileShape.AsSpan())} of uint8; convert the original again");
+        }
     }
 
     private static void RequireShapeAndType(LlamaTensor tensor, TensorEntry entry, ShardFile file, TensorEntry first)
@@ -234,4 +262,7 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
             throw file.Error($"has tensor '{entry.Name}' in {entry.Type.Name} but '{first.Name}' is {first.Type.Name}; save all tensors in one type");
         }
     }
+
+    // A tensor of the model in its file, and how it lies there where it is quantised.
+    private sealed record FoundTensor(LlamaTensor Tensor, int File, TensorEntry Entry, BlockShape? Blocks);
 }

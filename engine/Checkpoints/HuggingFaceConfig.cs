@@ -29,6 +29,9 @@ internal sealed record HuggingFaceConfig
     /// <summary>The tokens that end a text; empty where the file leaves it to the tokenizer.</summary>
     public required ImmutableArray<int> EosTokenIds { get; init; }
 
+    /// <summary>What the matrices are quantised to; <see langword="null"/> for nothing.</summary>
+    public required TensorType? Quantization { get; init; }
+
     /// <exception cref="CheckpointException">The file is missing or no JSON object, or a value is missing, unknown or out of range.</exception>
     public static HuggingFaceConfig Read(string path)
     {
@@ -36,7 +39,8 @@ internal sealed record HuggingFaceConfig
         return Parse(new JsonNumbers(document.RootElement, path));
     }
 
-    private static HuggingFaceConfig Parse(JsonNumbers json)
+    /// <inheritdoc cref="Read"/>
+    internal static HuggingFaceConfig Parse(JsonNumbers json)
     {
         var architecture = json.Texts("architectures") is [var only] ? only : throw json.Missing("architectures with one entry");
         var family = architecture switch
@@ -82,10 +86,11 @@ internal sealed record HuggingFaceConfig
         config = ReadWindow(json, config, family);
         RequireDefaults(json);
         var eos = json.Integers("eos_token_id", 0, LlamaParameters.MaxVocabularySize);
+        var quantization = QuantizationConfig.Read(json);
         var ties = json.Boolean("tie_word_embeddings") ?? false;
         Array.ForEach(Ignored, json.Ignore);
         json.RequireNoOthers();
-        return new HuggingFaceConfig { Config = config, Family = family, TiesEmbeddings = ties, EosTokenIds = eos };
+        return new HuggingFaceConfig { Config = config, Family = family, TiesEmbeddings = ties, EosTokenIds = eos, Quantization = quantization };
     }
 
     private static LlamaConfig ReadWindow(JsonNumbers json, LlamaConfig config, ModelFamily family)

@@ -5,6 +5,9 @@ namespace Distributed.Engine.Checkpoints;
 /// </summary>
 public sealed record LlamaConfig
 {
+    /// <summary>The greatest number of canonical groups, and of ranks whose results have the same bits.</summary>
+    public const int MaxGroupCount = 8;
+
     /// <summary>Width of the residual stream (<c>dim</c>).</summary>
     public required int Dimension { get; init; }
 
@@ -79,6 +82,12 @@ public sealed record LlamaConfig
 
     /// <summary>Width of all query heads together.</summary>
     public int QueryDimension => HeadCount * HeadDimension;
+
+    /// <summary>
+    /// Into how many canonical groups a sum over heads or hidden units is cut, whatever the world size: 8, or the largest smaller power of two that
+    /// divides them.
+    /// </summary>
+    public static int CanonicalGroupCount(int count) => Math.Min(MaxGroupCount, count & -count);
 
     /// <exception cref="CheckpointException">
     /// <paramref name="length"/> is more than <see cref="MaxSequenceLength"/>; the message says what to do.

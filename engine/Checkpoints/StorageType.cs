@@ -39,5 +39,6 @@ internal sealed record StorageType(string Name, string ClassName, string Safeten
 
     /// <summary>The storage of tensors of this type.</summary>
     public static StorageType Of(TensorType type)
-        => Array.Find(All, storage => storage.TensorType == type) ?? throw new ArgumentOutOfRangeException(nameof(type));
+        => type is Checkpoints.TensorType.Int8 or Checkpoints.TensorType.Int4 ? BySafetensorsName["U8"] // tiles are bytes to the file
+        : Array.Find(All, storage => storage.TensorType == type) ?? throw new ArgumentOutOfRangeException(nameof(type));
 }

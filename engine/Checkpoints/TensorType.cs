@@ -11,4 +11,10 @@ public enum TensorType
 
     /// <summary>IEEE 754 binary16.</summary>
     Float16,
+
+    /// <summary>8 bits in blocks of 32 with a scale each: <see cref="BlockShape"/>.</summary>
+    Int8,
+
+    /// <summary>4 bits in blocks of 32 with a scale each: <see cref="BlockShape"/>.</summary>
+    Int4,
 }

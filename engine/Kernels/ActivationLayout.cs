@@ -19,7 +19,10 @@ internal enum ActivationForm
 /// <param name="GroupCount">Canonical groups; 0 for a layer of which the rank has nothing.</param>
 /// <param name="GroupLength">Elements of a group.</param>
 /// <param name="Form">What the kernel takes.</param>
-internal readonly unsafe record struct ActivationLayout(int GroupCount, int GroupLength, ActivationForm Form)
+/// <param name="LeadLength">
+/// Zeros in the first block before the elements, where quantised weights in a file begin within a block; only with one group, fewer than a block has.
+/// </param>
+internal readonly unsafe record struct ActivationLayout(int GroupCount, int GroupLength, ActivationForm Form, int LeadLength = 0)
 {
     /// <summary>Floats of a token with all padding.</summary>
     public int PaddedLength => GroupCount * PaddedGroupLength;
@@ -27,7 +30,7 @@ internal readonly unsafe record struct ActivationLayout(int GroupCount, int Grou
     private int PaddedGroupLength => (GroupCount, Form) switch
     {
         (0, _) => 0,
-        (_, ActivationForm.Quantized) => QuantizedLayout.BlockCount(GroupLength) * QuantizedLayout.ActivationFloatCount,
+        (_, ActivationForm.Quantized) => QuantizedLayout.BlockCount(LeadLength + GroupLength) * QuantizedLayout.ActivationFloatCount,
         (_, ActivationForm.Pairs) => LinearKernel.PaddedLength(GroupLength, sizeof(ushort)),
         _ => LinearKernel.PaddedLength(GroupLength, sizeof(float)),
     };
@@ -43,7 +46,7 @@ internal readonly unsafe record struct ActivationLayout(int GroupCount, int Grou
             switch (Form)
             {
                 case ActivationForm.Quantized:
-                    ActivationQuantizer.Quantize(source, GroupLength, (byte*)destination);
+                    ActivationQuantizer.Quantize(source, LeadLength, GroupLength, (byte*)destination);
                     break;
                 case ActivationForm.Pairs:
                     SplitPairs(source, destination, GroupLength);

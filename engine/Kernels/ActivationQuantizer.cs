@@ -8,10 +8,20 @@ internal static unsafe class ActivationQuantizer
 {
     /// <summary>Quantises one canonical group of a token.</summary>
     /// <param name="source">[length]</param>
+    /// <param name="lead">Zeros before the first element, fewer than a block has.</param>
     /// <param name="length">Elements; the last block is padded with zeros.</param>
     /// <param name="destination">[blocks of 40 bytes], see <see cref="QuantizedLayout"/>.</param>
-    public static void Quantize(float* source, int length, byte* destination)
+    public static void Quantize(float* source, int lead, int length, byte* destination)
     {
+        if (lead > 0)
+        {
+            var count = Math.Min(length, QuantizedLayout.BlockLength - lead);
+            QuantizePart(source, lead, count, destination);
+            source += count;
+            length -= count;
+            destination += QuantizedLayout.ActivationByteCount;
+        }
+
         for (; length >= QuantizedLayout.BlockLength; length -= QuantizedLayout.BlockLength)
         {
             QuantizeBlock(source, destination);
@@ -21,11 +31,16 @@ internal static unsafe class ActivationQuantizer
 
         if (length > 0)
         {
-            var padded = stackalloc float[QuantizedLayout.BlockLength];
-            new Span<float>(padded, QuantizedLayout.BlockLength).Clear();
-            new ReadOnlySpan<float>(source, length).CopyTo(new Span<float>(padded, length));
-            QuantizeBlock(padded, destination);
+            QuantizePart(source, 0, length, destination);
         }
+    }
+
+    private static void QuantizePart(float* source, int lead, int length, byte* destination)
+    {
+        var padded = stackalloc float[QuantizedLayout.BlockLength];
+        new Span<float>(padded, QuantizedLayout.BlockLength).Clear();
+        new ReadOnlySpan<float>(source, length).CopyTo(new Span<float>(padded + lead, length));
+        QuantizeBlock(padded, destination);
     }
 
     private static void QuantizeBlock(float* x, byte* block)

@@ -5,9 +5,10 @@ namespace Distributed.Engine.Kernels;
 
 /// <summary>Block-quantised weights as their kernel reads them: [tile, group, block], see <see cref="QuantizedLayout"/>.</summary>
 /// <param name="Data">Tile 0.</param>
+/// <param name="TileByteCount">Bytes from a tile to the next: more than those of its groups where a file has other ranks' beside them.</param>
 /// <param name="GroupCount">Canonical groups in a row, a power of two.</param>
 /// <param name="GroupLength">Elements of a group.</param>
-internal readonly record struct QuantizedWeights(nint Data, int GroupCount, int GroupLength);
+internal readonly record struct QuantizedWeights(nint Data, nint TileByteCount, int GroupCount, int GroupLength);
 
 /// <summary>
 /// y[token, row] = sum over groups, by the group tree, of sum over blocks of scale(W) scale(x) (q(W) . q(x)).
@@ -27,11 +28,10 @@ internal static unsafe class QuantizedKernel
     {
         const int TileRowCount = QuantizedLayout.TileRowCount;
         var blockCount = QuantizedLayout.BlockCount(weights.GroupLength);
-        var tileByteCount = (nint)weights.GroupCount * blockCount * (QuantizedLayout.ScalesByteCount + TFormat.BlockByteCount);
         for (var tile = rowStart / TileRowCount; tile * TileRowCount < rowEnd; tile++)
         {
             // All tokens pass over a tile before the next one: memory gives each tile once.
-            var data = (byte*)weights.Data + (tile * tileByteCount);
+            var data = (byte*)weights.Data + (tile * weights.TileByteCount);
             for (var token = 0; token < inputs.TokenCount; token++)
             {
                 var sums = Sum<TDot, TFormat>(data, (byte*)inputs.Token(token), blockCount, weights.GroupCount);

@@ -36,6 +36,9 @@ internal static class QuantizedLayout
     /// <summary>Floats in which an activation block lies.</summary>
     public const int ActivationFloatCount = ActivationByteCount / sizeof(float);
 
+    /// <summary>Tiles in which so many rows lie.</summary>
+    public static int TileCount(int rowCount) => (rowCount + TileRowCount - 1) / TileRowCount;
+
     /// <summary>Blocks of a group.</summary>
     public static int BlockCount(int groupLength) => (groupLength + BlockLength - 1) / BlockLength;
 }

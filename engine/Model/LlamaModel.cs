@@ -122,6 +122,7 @@ public sealed class LlamaModel : IDisposable
         KernelSet kernels,
         IProgress<(long Done, long Total)>? progress = null)
     {
+        options = options with { WeightFormat = WeightFormats.Of(checkpoint, options.WeightFormat) };
         var mapped = checkpoint.Map();
         try
         {

@@ -136,15 +136,14 @@ internal sealed class LlamaWeights : IDisposable
     // Ranges count units: a head of so many rows, a hidden unit or token id of one.
     private LinearLayer Rows(params (string Name, ShardRange Range, int UnitLength)[] matrices)
     {
-        // Sampling sees every error of the logits, and they are a small part of the weights: never less than 8 bits.
-        var format = matrices[0].Name == LlamaTensors.Output && _format == WeightFormat.Int4 ? WeightFormat.Int8 : _format;
         return new LinearLayer(
             _kernels,
             _pool,
             [
                 .. matrices
-                    .SelectMany(part => _tensors(part.Name).Rows(part.Range.Start * part.UnitLength, part.Range.Count * part.UnitLength))
-                    .Select(view => Matrix(view, groupCount: 1, format)),
+                    .SelectMany(part => _tensors(part.Name)
+                        .Rows(part.Range.Start * part.UnitLength, part.Range.Count * part.UnitLength)
+                        .Select(view => Matrix(view with { Name = part.Name }, groupCount: 1))), // an embedding that is the output too counts as one
             ]);
     }
 
@@ -157,15 +156,15 @@ internal sealed class LlamaWeights : IDisposable
             range.Start * unitLength,
             range.Count * unitLength,
             groupCount,
-            (view, groups) => Matrix(view, groups, _format));
+            Matrix);
     }
 
-    private WeightMatrix Matrix(MatrixView view, int groupCount, WeightFormat format)
+    private WeightMatrix Matrix(MatrixView view, int groupCount)
     {
-        WeightMatrix matrix = format switch
+        WeightMatrix matrix = _format.TypeOf(view.Name) switch
         {
-            WeightFormat.Int8 => new Int8Matrix(view, groupCount, _pool),
-            WeightFormat.Int4 => new Int4Matrix(view, groupCount, _pool),
+            TensorType.Int8 => new Int8Matrix(view, groupCount, _pool),
+            TensorType.Int4 => new Int4Matrix(view, groupCount, _pool),
             _ => WeightMatrix.Create(view, groupCount),
         };
         _matrices.Add(matrix);

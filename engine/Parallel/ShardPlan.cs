@@ -26,8 +26,6 @@ public readonly record struct ShardRange(int Start, int Count)
 /// </remarks>
 public sealed class ShardPlan
 {
-    private const int MaxGroupCount = 8;
-
     // Hidden units and token ids of other world sizes are dealt in blocks of the kernels, as far as there are enough.
     private const int BlockLength = 32;
 
@@ -40,7 +38,7 @@ public sealed class ShardPlan
         Rank = rank;
         Layers = layers;
         LayerCount = config.LayerCount;
-        IsCanonical = BitOperations.IsPow2(worldSize) && worldSize <= MaxGroupCount;
+        IsCanonical = BitOperations.IsPow2(worldSize) && worldSize <= LlamaConfig.MaxGroupCount;
         if (IsCanonical)
         {
             (Heads, AttentionGroupCount) = WholeGroups(config.HeadCount);
@@ -150,7 +148,7 @@ public sealed class ShardPlan
     // Of 8 groups and 4 ranks rank 1 has groups 2 and 3; of 2 groups and 4 ranks it has none and rank 2 has group 1.
     private (ShardRange Range, int GroupCount) WholeGroups(int count)
     {
-        var groups = Math.Min(MaxGroupCount, count & -count);
+        var groups = LlamaConfig.CanonicalGroupCount(count);
         var (first, end) = (FirstGroup(Rank), FirstGroup(Rank + 1));
         return (new ShardRange(count / groups * first, count / groups * (end - first)), end - first);
 
@@ -183,7 +181,7 @@ public sealed class ShardPlan
             return [range.Start, range.End];
         }
 
-        var groups = Math.Min(MaxGroupCount, 1 << BitOperations.Log2((uint)count));
+        var groups = Math.Min(LlamaConfig.MaxGroupCount, 1 << BitOperations.Log2((uint)count));
         var first = groups / WorldSize * rank;
         return [.. Enumerable.Range(first, (groups / WorldSize) + 1).Select(group => Share(count, groups, group))];
     }

@@ -3,73 +3,82 @@ using Distributed.Engine.Kernels;
 
 namespace Distributed.Engine.Weights;
 
-/// <summary>Weights that were quantised in blocks of 32 while loading; the memory is the matrix's own, the file is not needed any more.</summary>
+/// <summary>
+/// Weights in blocks of 32 with a scale each: in place where the checkpoint was converted to them, else quantised while loading into memory of
+/// the matrix's own, after which the file is not needed any more. Both have the same bits.
+/// </summary>
 /// <typeparam name="TFormat">8 or 4 bits.</typeparam>
 internal abstract unsafe class QuantizedMatrix<TFormat> : WeightMatrix
     where TFormat : struct, IQuantizedFormat
 {
-    private readonly NativeBuffer _buffer;
+    private readonly NativeBuffer? _buffer;
+    private readonly QuantizedWeights _weights;
+    private readonly int _firstRow; // in the first tile, where another rank's rows may come before
 
-    private protected QuantizedMatrix(MatrixView view, int groupCount, ComputePool pool)
+    private protected QuantizedMatrix(MatrixView view, int groupCount, ComputePool? pool)
         : base(view, groupCount, ActivationForm.Quantized)
     {
-        var groupLength = view.ColumnCount / groupCount;
-        var blockByteCount = QuantizedLayout.ScalesByteCount + TFormat.BlockByteCount;
-        var tileByteCount = (long)groupCount * QuantizedLayout.BlockCount(groupLength) * blockByteCount;
-        var tileCount = (view.RowCount + QuantizedLayout.TileRowCount - 1) / QuantizedLayout.TileRowCount;
-        _buffer = new NativeBuffer(tileCount * tileByteCount / sizeof(float));
+        var groupLength = InputLayout.LeadLength + InputLayout.GroupLength;
+        var tileByteCount = groupCount * (nint)QuantizedLayout.BlockCount(groupLength) * (QuantizedLayout.ScalesByteCount + TFormat.BlockByteCount);
+        _firstRow = view.FirstRow;
+        ByteCount = QuantizedLayout.TileCount(_firstRow + view.RowCount) * (long)tileByteCount;
+        if (pool is null)
+        {
+            _weights = new QuantizedWeights(view.Data, view.RowByteCount, groupCount, groupLength);
+            return;
+        }
+
+        _buffer = new NativeBuffer(ByteCount / sizeof(float));
         MemoryAdvice.UseLargePages(_buffer.Data, _buffer.ByteCount);
-        ByteCount = _buffer.ByteCount;
-        Operand = new QuantizedWeights((nint)_buffer.Data, groupCount, groupLength);
+        _weights = new QuantizedWeights((nint)_buffer.Data, tileByteCount, groupCount, groupLength);
         pool.For(view.RowCount, QuantizedLayout.TileRowCount, (start, end) => Quantize(view, (byte*)_buffer.Data, tileByteCount, start, end));
     }
 
     public override long ByteCount { get; }
 
-    public override bool IsMapped => false;
+    public override bool IsMapped => _buffer is null;
 
-    /// <summary>The matrix as its kernel sees it.</summary>
-    protected QuantizedWeights Operand { get; }
+    public override void Dispose() => _buffer?.Dispose();
 
-    public override void Dispose() => _buffer.Dispose();
-
-    // Places that no row fills keep a scale of zero.
-    private void Quantize(MatrixView view, byte* tiles, long tileByteCount, int rowStart, int rowEnd)
+    // Rows are counted from the first tile's first one.
+    public override void Multiply(KernelSet kernels, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
     {
-        var (groupCount, groupLength) = (InputLayout.GroupCount, InputLayout.GroupLength);
+        var shifted = new LinearOutputs((nint)((float*)outputs.Data - _firstRow), outputs.TokenStride);
+        Multiply(kernels, _weights, inputs, shifted, _firstRow + rowStart, _firstRow + rowEnd);
+    }
+
+    /// <summary>The kernel of the format.</summary>
+    protected abstract void Multiply(
+        KernelSet kernels, in QuantizedWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd);
+
+    private void Quantize(MatrixView view, byte* tiles, nint tileByteCount, int rowStart, int rowEnd)
+    {
         var values = new float[view.ColumnCount];
-        var padded = new float[QuantizedLayout.BlockLength];
         for (var row = rowStart; row < rowEnd; row++)
         {
             TensorElements.Widen(view.Type, view.Data + (row * view.RowByteCount), values);
-            var block = tiles + (row / QuantizedLayout.TileRowCount * tileByteCount);
-            for (var group = 0; group < groupCount; group++)
-            {
-                var rest = values.AsSpan(group * groupLength, groupLength);
-                while (!rest.IsEmpty)
-                {
-                    var length = Math.Min(rest.Length, QuantizedLayout.BlockLength);
-                    rest[..length].CopyTo(padded);
-                    padded.AsSpan(length).Clear();
-                    TFormat.Store(padded, row % QuantizedLayout.TileRowCount, block);
-                    block += QuantizedLayout.ScalesByteCount + TFormat.BlockByteCount;
-                    rest = rest[length..];
-                }
-            }
+            var tile = tiles + (row / QuantizedLayout.TileRowCount * tileByteCount);
+            TileQuantizer.Store<TFormat>(values, InputLayout.GroupLength, row % QuantizedLayout.TileRowCount, tile);
         }
     }
 }
 
 /// <summary>8 bits a weight.</summary>
-internal sealed class Int8Matrix(MatrixView view, int groupCount, ComputePool pool) : QuantizedMatrix<Int8Format>(view, groupCount, pool)
+/// <param name="view">Weights to quantise, or, without a pool, tiles in place.</param>
+/// <param name="groupCount">Canonical groups of these columns.</param>
+/// <param name="pool">Quantises; <see langword="null"/> where that was done.</param>
+internal sealed class Int8Matrix(MatrixView view, int groupCount, ComputePool? pool) : QuantizedMatrix<Int8Format>(view, groupCount, pool)
 {
-    public override void Multiply(KernelSet kernels, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
-        => kernels.MultiplyInt8(Operand, inputs, outputs, rowStart, rowEnd);
+    protected override void Multiply(
+        KernelSet kernels, in QuantizedWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
+        => kernels.MultiplyInt8(weights, inputs, outputs, rowStart, rowEnd);
 }
 
 /// <summary>4 bits a weight.</summary>
-internal sealed class Int4Matrix(MatrixView view, int groupCount, ComputePool pool) : QuantizedMatrix<Int4Format>(view, groupCount, pool)
+/// <inheritdoc cref="Int8Matrix"/>
+internal sealed class Int4Matrix(MatrixView view, int groupCount, ComputePool? pool) : QuantizedMatrix<Int4Format>(view, groupCount, pool)
 {
-    public override void Multiply(KernelSet kernels, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
-        => kernels.MultiplyInt4(Operand, inputs, outputs, rowStart, rowEnd);
+    protected override void Multiply(
+        KernelSet kernels, in QuantizedWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
+        => kernels.MultiplyInt4(weights, inputs, outputs, rowStart, rowEnd);
 }

@@ -40,7 +40,7 @@ internal sealed unsafe class RowParallelLayer
         _pool = pool;
         _multiplyRows = MultiplyRows;
         _rowCount = (int)tensor.Shape[0];
-        _segments = [.. tensor.Columns(start, count).Select(view => create(view, GroupsOf(view.ColumnCount)))];
+        _segments = [.. tensor.Columns(start, count, groupCount).Select(view => create(view, GroupsOf(view.ColumnCount)))];
         PaddedLength = _segments.Sum(segment => segment.InputLayout.PaddedLength);
         ByteCount = _segments.Sum(segment => segment.ByteCount);
         _rowByteCount = Math.Max(1, ByteCount / _rowCount);

@@ -16,7 +16,7 @@ internal abstract class WeightMatrix : IDisposable
     {
         RowCount = view.RowCount;
         ColumnCount = view.ColumnCount;
-        InputLayout = new ActivationLayout(groupCount, view.ColumnCount / groupCount, form);
+        InputLayout = new ActivationLayout(groupCount, view.ColumnCount / groupCount, form, view.LeadLength);
     }
 
     /// <summary>Rows: outputs of the layer in this part.</summary>
@@ -43,8 +43,10 @@ internal abstract class WeightMatrix : IDisposable
             TensorType.Float32 => new Float32Matrix(view, groupCount),
             TensorType.BFloat16 => new BFloat16Matrix(view, groupCount),
             TensorType.Float16 => new Float16Matrix(view, groupCount),
+            TensorType.Int8 => new Int8Matrix(view, groupCount, pool: null),
+            TensorType.Int4 => new Int4Matrix(view, groupCount, pool: null),
             _ => throw new CheckpointException(
-                $"Tensor {view.Name} is stored as {view.Type}, which is not among float32, bfloat16 and float16."),
+                $"Tensor {view.Name} is stored as {view.Type}, which no kernel computes with."),
         };
 
     /// <summary>y[token, row] = sum over columns of W[row, column] * x[token, column], for a range of rows and all tokens.</summary>

@@ -13,7 +13,8 @@ FuzzTarget[] targets =
         """{"dim": 64, "multiple_of": 16, "n_heads": 4, "n_layers": 2, "norm_eps": 1e-06, "vocab_size": -1}""",
     ]),
     new ConfigTarget("config", "config.json", [.. configs.Select(name => File.ReadAllText(
-        Path.Combine(Distributed.Tests.Repository.Root, "tests", "Engine.Tests", "References", name, "config.json")))]),
+        Path.Combine(Distributed.Tests.Repository.Root, "tests", "Engine.Tests", "References", name, "config.json"))), QuantizedTarget.Config]),
+    new QuantizedTarget(),
     new SentencePieceTarget(),
     new TokenizerJsonTarget(),
     new RequestTarget(),

@@ -94,7 +94,7 @@ internal sealed record CommandLine(string? Command, OptionValues Values, List<st
             (OptionCatalog.Chat, "Answer dialogs in the model's format, from a file or typed."),
             (OptionCatalog.Serve, "Answer clients over HTTP, with OpenAI's API."),
             (OptionCatalog.Tokenize, "Turn JSON lines on standard input, {\"text\": ...} or {\"tokens\": [...]}, into lines with both and pieces."),
-            (OptionCatalog.Convert, "Write a checkpoint in another layout, number of shards or type."),
+            (OptionCatalog.Convert, "Write a checkpoint in another layout, number of shards or type, or quantised."),
             (OptionCatalog.Inspect, "Say what a checkpoint is and list its tensors."),
             (OptionCatalog.Doctor, "Look at a checkpoint as loading would: its files, its tokenizer, the memory of a rank, the speed to expect."),
         ];

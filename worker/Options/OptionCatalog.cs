@@ -136,9 +136,10 @@ internal static class OptionCatalog
         [
             new(Model, "DIR", "The checkpoint to convert, in either layout.") { IsPath = true },
             new(Output, "DIR", "The new folder; it appears when all of it is written.") { IsPath = true },
-            new(Layout, "meta|huggingface", "The layout to write."),
+            new(Layout, "meta|huggingface", "The layout to write. Default with --dtype: huggingface."),
             new(Shards, "N", "Files among which Meta's layout divides each tensor. Default: 1."),
             new(Type, "float32|bfloat16|float16", "How elements are stored. Default: as they are."),
+            new(DataType, "int8|int4", "Quantise every matrix but the embedding, so that later starts map it; only these programs read the result. Default: no."),
         ],
         Inspect =>
         [

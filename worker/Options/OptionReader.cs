@@ -106,15 +106,20 @@ internal sealed class OptionReader(OptionValues values, List<string> problems)
             : Refuse(given, "is not a number", absent);
     }
 
-    public T Choice<T>(string name, T absent)
+    /// <summary>One of the names of an enumeration.</summary>
+    /// <param name="name">The option.</param>
+    /// <param name="absent">Where it was not given.</param>
+    /// <param name="allowed">The values that may be named; all where there are none.</param>
+    public T Choice<T>(string name, T absent, params ReadOnlySpan<T> allowed)
         where T : struct, Enum
     {
+        ReadOnlySpan<T> known = allowed.IsEmpty ? Enum.GetValues<T>() : allowed;
         if (values[name] is not { } given)
         {
             return absent;
         }
 
-        foreach (var choice in Enum.GetValues<T>())
+        foreach (var choice in known)
         {
             if (string.Equals(choice.ToString(), given.Last, StringComparison.OrdinalIgnoreCase))
             {
@@ -122,8 +127,8 @@ internal sealed class OptionReader(OptionValues values, List<string> problems)
             }
         }
 
-        var choices = string.Join(" or ", Enum.GetNames<T>().Select(choice => choice.ToLowerInvariant()));
-        return Refuse(given, $"is not {choices}", absent);
+        var choices = known.ToArray().Select(choice => choice.ToString().ToLowerInvariant());
+        return Refuse(given, $"is not {string.Join(" or ", choices)}", absent);
     }
 
     /// <summary>Like <see cref="Choice"/>; <see langword="null"/> where nothing was given.</summary>

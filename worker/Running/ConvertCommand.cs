@@ -4,7 +4,7 @@ using Distributed.Worker.Output;
 
 namespace Distributed.Worker.Running;
 
-/// <summary>Writes a checkpoint in another layout, number of shards or type; one process does it.</summary>
+/// <summary>Writes a checkpoint in another layout, number of shards or type, or quantised; one process does it.</summary>
 internal sealed class ConvertCommand
 {
     // Of the source's files, those that a converted folder takes along as they are.
@@ -23,8 +23,20 @@ internal sealed class ConvertCommand
         var reader = new OptionReader(line.Values, line.Problems);
         var source = reader.Required(OptionCatalog.Model, "name the folder of the checkpoint to convert");
         var output = reader.Required(OptionCatalog.Output, "name the new folder");
-        _ = reader.Required(OptionCatalog.Layout, "say meta or huggingface");
-        var layout = reader.Choice(OptionCatalog.Layout, CheckpointLayout.Meta);
+        TensorType? quantization = line.Values.Has(OptionCatalog.DataType)
+            ? reader.Choice(OptionCatalog.DataType, TensorType.Int8, TensorType.Int8, TensorType.Int4)
+            : null;
+        if (quantization is null)
+        {
+            _ = reader.Required(OptionCatalog.Layout, "say meta or huggingface");
+        }
+
+        var layout = reader.Choice(OptionCatalog.Layout, quantization is null ? CheckpointLayout.Meta : CheckpointLayout.HuggingFace);
+        if (quantization is not null && layout == CheckpointLayout.Meta)
+        {
+            line.Problems.Add($"--{OptionCatalog.DataType} writes quantised weights, for which Meta's layout has no form; say huggingface, or leave --{OptionCatalog.Layout} out.");
+        }
+
         if (layout == CheckpointLayout.HuggingFace && line.Values.Has(OptionCatalog.Shards))
         {
             line.Problems.Add($"--{OptionCatalog.Shards} divides the tensors of Meta's layout; Hugging Face's divides none, so leave it out.");
@@ -34,7 +46,8 @@ internal sealed class ConvertCommand
         {
             Layout = layout,
             ShardCount = reader.Integer(OptionCatalog.Shards, 1, 1, 64),
-            Type = line.Values.Has(OptionCatalog.Type) ? reader.Choice(OptionCatalog.Type, TensorType.Float32) : null,
+            Type = line.Values.Has(OptionCatalog.Type) ? reader.Choice(OptionCatalog.Type, TensorType.Float32, TensorType.Float32, TensorType.BFloat16, TensorType.Float16) : null,
+            Quantization = quantization,
         };
         return line.Problems.Count == 0 ? new ConvertCommand(source!, output!, options) : throw new BadInputException(line.Problems);
     }

@@ -7,6 +7,8 @@ namespace Distributed.Worker.Running;
 /// <summary>Says what a checkpoint is and lists its tensors; reads no weights.</summary>
 internal sealed class InspectCommand
 {
+    private const int BlockLength = 32; // of every quantised checkpoint
+
     private readonly string _directory;
 
     private InspectCommand(string directory) => _directory = directory;
@@ -30,6 +32,11 @@ internal sealed class InspectCommand
             CultureInfo.InvariantCulture,
             $"{checkpoint.Family}: {config.LayerCount} layers, {config.HeadCount} heads of {config.HeadDimension}, {config.KeyValueHeadCount} key-value heads, "
             + $"width {config.Dimension}, hidden {config.HiddenDimension}, {config.VocabularySize} token ids, {checkpoint.ShardCount} shard(s), {checkpoint.ByteCount} bytes"));
+        if (checkpoint.Quantization is { } type)
+        {
+            output.WriteLine($"quantised to {type.ToString().ToLowerInvariant()} in blocks of {BlockLength}, the embedding as it was");
+        }
+
         foreach (var tensor in mapped.Tensors)
         {
             output.WriteLine($"{tensor.Name}\t{tensor.Type.ToString().ToLowerInvariant()}\t[{string.Join(", ", tensor.Shape)}]\t{tensor.PartCount} part(s)");

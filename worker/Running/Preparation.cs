@@ -2,6 +2,7 @@ using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Generation;
 using Distributed.Engine.Parallel;
 using Distributed.Engine.Tokenizers;
+using Distributed.Engine.Weights;
 using Distributed.Worker.Options;
 
 namespace Distributed.Worker.Running;
@@ -41,7 +42,7 @@ internal sealed class Preparation : IDisposable
         var tokenizer = TryLoadTokenizer(options.TokenizerPath, problems);
         var mesh = options.Placement.MeshOf(worldSize, problems);
         var checkpoint = options.CheckpointDirectory is { } directory
-            ? Try(() => Open(directory, tokenizer?.VocabularySize, options.MaxSequenceLength, mesh), problems)
+            ? Try(() => Open(directory, tokenizer?.VocabularySize, options, mesh), problems)
             : null;
         if (tokenizer is null || checkpoint is null)
         {
@@ -63,12 +64,13 @@ internal sealed class Preparation : IDisposable
 
     public void Dispose() => Checkpoint.Dispose();
 
-    private static CheckpointSource Open(string directory, int? vocabularySize, int maxSequenceLength, ModelMesh mesh)
+    private static CheckpointSource Open(string directory, int? vocabularySize, RunOptions options, ModelMesh mesh)
     {
         var checkpoint = CheckpointFolder.Open(directory, vocabularySize);
         try
         {
-            checkpoint.Config.RequireSequenceLength(maxSequenceLength);
+            checkpoint.Config.RequireSequenceLength(options.MaxSequenceLength);
+            _ = WeightFormats.Of(checkpoint, options.WeightFormat); // says what a quantised checkpoint cannot be run in
             _ = ShardPlan.Create(checkpoint.Config, mesh.StageSize, rank: 0); // says which world sizes cannot be
             LayerSplit.RequireStages(checkpoint.Config.LayerCount, mesh.StageCount);
             return checkpoint;

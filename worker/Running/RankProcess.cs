@@ -140,7 +140,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             MaxSequenceLength = preparation.Limits.MaxSequenceLength,
             MaxBatchSize = preparation.Limits.MaxBatchSize,
             ThreadCount = threadCount,
-            WeightFormat = command.Options.WeightFormat,
+            WeightFormat = WeightFormats.Of(preparation.Checkpoint, command.Options.WeightFormat),
             Mesh = preparation.Mesh,
             LayersPerStage = command.Options.Placement.LayersPerStage,
             MicroBatchCount = command.Options.Placement.MicroBatchCount,

@@ -33,4 +33,26 @@ public sealed unsafe class ActivationLayoutTests
 
         Assert.Equal(expected, KernelData.ToArray(destination, layout.PaddedLength));
     }
+
+    /// <summary>Columns that begin within a block of a file have the block's other columns before them, whose activations are another rank's.</summary>
+    [Theory]
+    [InlineData(7, 50)]
+    [InlineData(31, 1)]
+    [InlineData(12, 20)]
+    [InlineData(5, 91)]
+    public void Arrange_Lead_IsZerosBefore(int lead, int length)
+    {
+        var values = KernelData.Random(3, length, magnitude: 2);
+        var (led, whole) = (new ActivationLayout(1, length, ActivationForm.Quantized, lead), new ActivationLayout(1, lead + length, ActivationForm.Quantized));
+        Assert.Equal(whole.PaddedLength, led.PaddedLength);
+        using var source = KernelData.Native(values);
+        using var padded = KernelData.Native([.. new float[lead], .. values]);
+        using var actual = KernelData.Native([], guard: led.PaddedLength);
+        using var expected = KernelData.Native([], guard: led.PaddedLength);
+
+        led.Arrange(source.Data, actual.Data);
+        whole.Arrange(padded.Data, expected.Data);
+
+        Assert.True(new ReadOnlySpan<int>(expected.Data, led.PaddedLength).SequenceEqual(new ReadOnlySpan<int>(actual.Data, led.PaddedLength)));
+    }
 }

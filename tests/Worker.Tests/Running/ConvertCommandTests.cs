@@ -26,16 +26,43 @@ public sealed class ConvertCommandTests
         Assert.Contains("layers.0.attention.wq.weight\tbfloat16\t[", inspected.Output, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("int8")]
+    [InlineData("int4")]
+    public async Task Convert_Quantised_RunsToTheTextOfQuantisingOnLoad(string type)
+    {
+        using var folder = new TemporaryFolder();
+        var output = Path.Combine(folder.Path, type);
+        string[] options = ["--prompt", "Once upon a time", "--temperature", "0", "--max-gen-len", "24"];
+
+        var converted = await WorkerProgram.RunAsync("convert", "--model", Repository.DemoCheckpoint, "--output", output, "--dtype", type);
+        var expected = await WorkerProgram.RunAsync(["complete", "--ckpt-dir", Repository.DemoCheckpoint, "--tokenizer-path", Tokenizer, "--dtype", type, .. options]);
+        var actual = await WorkerProgram.RunAsync(["complete", "--model", output, .. options]);
+        var asked = await WorkerProgram.RunAsync(["complete", "--model", output, "--dtype", type == "int8" ? "int4" : "int8", .. options]);
+        var inspected = await WorkerProgram.RunAsync("inspect", "--model", output);
+
+        Assert.Equal((0, ""), (converted.ExitCode, converted.Output));
+        Assert.Equal((0, expected.Output), (actual.ExitCode, actual.Output));
+        Assert.DoesNotContain("layers quantised", actual.Error, StringComparison.Ordinal);
+        Assert.Equal(2, asked.ExitCode);
+        Assert.Contains($"The checkpoint is quantised to {type} and cannot be run in", asked.Error, StringComparison.Ordinal);
+        Assert.Contains($"quantised to {type} in blocks of 32", inspected.Output, StringComparison.Ordinal);
+        Assert.Contains($"layers.0.attention.wq.weight\t{type}\t[128, 128]", inspected.Output, StringComparison.Ordinal);
+        Assert.Contains("output.weight\tint8\t", inspected.Output, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Convert_SeveralMistakes_AreAllSaid()
     {
-        var outcome = await WorkerProgram.RunAsync("convert", "--layout", "gguf", "--shards", "0");
+        var outcome = await WorkerProgram.RunAsync("convert", "--layout", "gguf", "--shards", "0", "--dtype", "float32", "--type", "int8");
 
         Assert.Equal((2, ""), (outcome.ExitCode, outcome.Output));
         Assert.Contains("--model is missing", outcome.Error, StringComparison.Ordinal);
         Assert.Contains("--output is missing", outcome.Error, StringComparison.Ordinal);
         Assert.Contains("gguf is not meta or huggingface", outcome.Error, StringComparison.Ordinal);
         Assert.Contains("--shards 0 is not a whole number", outcome.Error, StringComparison.Ordinal);
+        Assert.Contains("--dtype float32 is not int8 or int4", outcome.Error, StringComparison.Ordinal);
+        Assert.Contains("--type int8 is not float32 or bfloat16 or float16", outcome.Error, StringComparison.Ordinal);
     }
 
     [Fact]
