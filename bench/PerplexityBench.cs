@@ -1,7 +1,9 @@
 using System.Globalization;
 using Distributed.Collectives;
 using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Diagnosis;
 using Distributed.Engine.Generation;
+using Distributed.Engine.Kernels;
 using Distributed.Engine.Model;
 using Distributed.Engine.Tokenizers;
 using Distributed.Engine.Weights;
@@ -9,8 +11,7 @@ using Distributed.Engine.Weights;
 namespace Distributed.Bench;
 
 /// <summary>
-/// What quantising costs in quality: the perplexity of a text, one document a line, exp(- mean log P(token | the document so far)), in each format of the
-/// weights. The text should be one that the model was not trained on.
+/// What quantising costs in quality: the <see cref="Perplexity"/> of a text, one document a line, in each format of the weights and of the cache. The text should be one that the model was not trained on.
 /// </summary>
 internal static class PerplexityBench
 {
@@ -23,9 +24,14 @@ internal static class PerplexityBench
         var prompts = documents.Select(text => (IReadOnlyList<int>)tokenizer.Encode(text, bos: true, eos: false)).ToArray();
         using var checkpoint = CheckpointFolder.Open(folder, tokenizer.VocabularySize);
         Console.WriteLine($"{documents.Length} documents, {prompts.Sum(prompt => prompt.Count - 1)} tokens");
-        Console.WriteLine($"{"weights",-8} {"perplexity",10} {"difference",10} {"MB",8}");
+        Console.WriteLine($"{"weights",-8} {"cache",-8} {"perplexity",10} {"difference",10} {"MB",8}");
         var stored = 0.0;
-        foreach (var format in Enum.GetValues<WeightFormat>())
+        (WeightFormat Weights, CacheFormat Cache)[] formats =
+        [
+            .. Enum.GetValues<WeightFormat>().Select(weights => (weights, CacheFormat.Float32)),
+            .. Enum.GetValues<CacheFormat>().Skip(1).Select(cache => (WeightFormat.Stored, cache)),
+        ];
+        foreach (var format in formats)
         {
             using var group = new SingleProcessGroup();
             using var model = LlamaModel.Load(checkpoint, group, new LlamaModelOptions
@@ -33,30 +39,17 @@ internal static class PerplexityBench
                 MaxSequenceLength = prompts.Max(prompt => prompt.Count) + 1,
                 MaxBatchSize = 1,
                 ThreadCount = Environment.ProcessorCount,
-                WeightFormat = format,
+                WeightFormat = format.Weights,
+                CacheFormat = format.Cache,
             });
             var generator = new LlamaGenerator(model, new LeaderLoop(model, group), tokenizer);
-            var perplexity = Perplexity(generator, prompts);
-            stored = format == WeightFormat.Stored ? perplexity : stored;
+            var perplexity = Perplexity.Measure(generator, prompts);
+            stored = format == default ? perplexity : stored;
             Console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{format,-8} {perplexity,10:F4} {(perplexity / stored) - 1,10:P2} {model.MatrixByteCount / 1e6,8:F2}"));
+                $"{format.Weights,-8} {format.Cache,-8} {perplexity,10:F4} {(perplexity / stored) - 1,10:P2} {model.MatrixByteCount / 1e6,8:F2}"));
         }
 
         return 0;
-    }
-
-    private static double Perplexity(LlamaGenerator generator, IEnumerable<IReadOnlyList<int>> prompts)
-    {
-        var (sum, count) = (0.0, 0);
-        var options = new GenerationOptions { MaxGenerationLength = 0, Temperature = 0, Echo = true, LogProbabilities = true };
-        foreach (var prompt in prompts)
-        {
-            var logProbabilities = generator.Generate([prompt], options)[0].LogProbabilities!;
-            sum += logProbabilities.Skip(1).Sum(value => (double)value);
-            count += logProbabilities.Count - 1;
-        }
-
-        return Math.Exp(-sum / count);
     }
 }

@@ -26,6 +26,9 @@ internal readonly record struct BlockShape(TensorType Type, int RowCount, int Co
     /// <summary>Bytes of a tile.</summary>
     public long TileByteCount => GroupCount * GroupByteCount;
 
+    /// <summary>Bytes of all tiles.</summary>
+    public long ByteCount => QuantizedLayout.TileCount(RowCount) * TileByteCount;
+
     /// <summary>The tensor of bytes in the file: [tile, byte].</summary>
     public ImmutableArray<long> FileShape => [QuantizedLayout.TileCount(RowCount), TileByteCount];
 

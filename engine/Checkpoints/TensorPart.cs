@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Distributed.Engine.Kernels;
 
 namespace Distributed.Engine.Checkpoints;
 
@@ -97,8 +98,7 @@ internal sealed unsafe class TensorPart(
                 var words = MemoryMarshal.Cast<byte, ushort>(destination);
                 for (var i = 0; i < values.Length; i++)
                 {
-                    var bits = BitConverter.SingleToUInt32Bits(values[i]);
-                    words[i] = float.IsNaN(values[i]) ? (ushort)((bits >> 16) | 0x40) : (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+                    words[i] = FloatBits.ToBFloat16(values[i]);
                 }
 
                 break;

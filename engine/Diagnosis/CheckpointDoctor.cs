@@ -4,6 +4,7 @@ using Distributed.Engine.Generation;
 using Distributed.Engine.Model;
 using Distributed.Engine.Parallel;
 using Distributed.Engine.Tokenizers;
+using Distributed.Engine.Weights;
 
 namespace Distributed.Engine.Diagnosis;
 
@@ -50,7 +51,7 @@ public sealed class CheckpointDoctor(DoctorOptions options)
             Files = files,
             Memory = memory,
             Machine = machine,
-            Speed = [.. memory.Select(entry => SpeedLimit.Of(model!.Config, model.Type, entry, machine, options.MaxSequenceLength / 2))],
+            Speed = [.. memory.Select(entry => SpeedLimit.Of(model!.Config, IsQuantized(model), entry, machine, options.MaxSequenceLength / 2))],
             Findings = [.. _findings.OrderByDescending(finding => finding.Level)],
         };
     }
@@ -102,13 +103,14 @@ public sealed class CheckpointDoctor(DoctorOptions options)
         try
         {
             checkpoint.Config.RequireSequenceLength(options.MaxSequenceLength);
+            _ = WeightFormats.Of(checkpoint, options.WeightFormat);
         }
         catch (CheckpointException error)
         {
             _findings.Add(Finding.Error(error.Message));
         }
 
-        return new ModelSummary(layout, checkpoint.Family, checkpoint.Config, type, checkpoint.ShardCount, checkpoint.ByteCount);
+        return new ModelSummary(layout, checkpoint.Family, checkpoint.Config, type, checkpoint.Quantization, checkpoint.ShardCount, checkpoint.ByteCount);
     }
 
     private List<RankMemory> Memory(ModelSummary model)
@@ -118,7 +120,7 @@ public sealed class CheckpointDoctor(DoctorOptions options)
         {
             try
             {
-                memory.Add(RankMemory.Of(model.Config, model.Type, options.Mesh ?? ModelMesh.OneStage(worldSize), options.MaxSequenceLength, options.MaxBatchSize));
+                memory.Add(RankMemory.Of(model.Config, model.Quantization ?? model.Type, options.Model, options.Mesh ?? ModelMesh.OneStage(worldSize)));
             }
             catch (CheckpointException error)
             {
@@ -132,12 +134,14 @@ public sealed class CheckpointDoctor(DoctorOptions options)
     // All ranks on this machine keep the same mapped files, and each its own cache.
     private void CheckMemory(ModelSummary model, List<RankMemory> memory, MachineProfile machine)
     {
-        if (model.ByteCount > machine.MemoryByteCount)
+        var onLoad = options.WeightFormat != WeightFormat.Stored && model.Quantization is null; // then it is the copies that have to fit
+        var byteCount = onLoad && memory.Count > 0 ? memory[0].TotalWeightByteCount : model.ByteCount;
+        if (byteCount > machine.MemoryByteCount)
         {
             var fitting = memory.FirstOrDefault(entry => entry.ByteCount < machine.MemoryByteCount);
             var next = fitting is null ? "use more machines" : $"{fitting.WorldSize} ranks would fit, each on a machine like this one";
             _findings.Add(Finding.Warning(
-                $"The weights have {Gigabytes(model.ByteCount)} and this machine {Gigabytes(machine.MemoryByteCount)} of memory, so that it would read "
+                $"The weights have {Gigabytes(byteCount)} and this machine {Gigabytes(machine.MemoryByteCount)} of memory, so that it would read "
                 + $"the disk for every token; {next}."));
         }
 
@@ -145,9 +149,11 @@ public sealed class CheckpointDoctor(DoctorOptions options)
         {
             _findings.Add(Finding.Warning(
                 $"Keys and values of a rank take up to {Gigabytes(tooLarge.CacheByteCount)} with {tooLarge.WorldSize} ranks, more than this machine has; "
-                + "lower --max-seq-len or --max-batch-size."));
+                + "lower --max-seq-len, --max-batch-size or --kv-cache-tokens, or keep them in another --cache-dtype."));
         }
     }
+
+    private bool IsQuantized(ModelSummary model) => model.Quantization is not null || options.WeightFormat != WeightFormat.Stored;
 
     private Finding Compare(CheckpointSource checkpoint, int worldSize)
     {

@@ -1,4 +1,7 @@
+using Distributed.Engine.Kernels;
+using Distributed.Engine.Model;
 using Distributed.Engine.Parallel;
+using Distributed.Engine.Weights;
 
 namespace Distributed.Engine.Diagnosis;
 
@@ -17,6 +20,15 @@ public sealed record DoctorOptions
     /// <summary>Rows that run together, for the cache.</summary>
     public required int MaxBatchSize { get; init; }
 
+    /// <summary>What the weights would be computed with.</summary>
+    public WeightFormat WeightFormat { get; init; }
+
+    /// <summary>What keys and values would be kept as.</summary>
+    public CacheFormat CacheFormat { get; init; }
+
+    /// <summary>Positions of the key-value cache for all rows together; <see langword="null"/> for those of MaxBatchSize rows.</summary>
+    public int? CacheTokenCount { get; init; }
+
     /// <summary>The numbers of ranks whose memory and speed are told.</summary>
     public required IReadOnlyList<int> WorldSizes { get; init; }
 
@@ -31,4 +43,18 @@ public sealed record DoctorOptions
 
     /// <summary>Threads that read, measure and compute.</summary>
     public required int ThreadCount { get; init; }
+
+    /// <summary>Positions that the cache holds, whole blocks of them.</summary>
+    public int CachePositionCount => Model.CacheBlockCount * KeyValueCache.BlockLength;
+
+    /// <summary>The sizes of a rank's memory.</summary>
+    internal LlamaModelOptions Model => new()
+    {
+        MaxSequenceLength = MaxSequenceLength,
+        MaxBatchSize = MaxBatchSize,
+        CacheFormat = CacheFormat,
+        CacheTokenCount = CacheTokenCount,
+        WeightFormat = WeightFormat,
+        ThreadCount = ThreadCount,
+    };
 }

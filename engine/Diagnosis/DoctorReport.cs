@@ -7,9 +7,10 @@ namespace Distributed.Engine.Diagnosis;
 /// <param name="Family">Whose architecture.</param>
 /// <param name="Config">Its shape.</param>
 /// <param name="Type">How elements are stored.</param>
+/// <param name="Quantization">What the matrices were quantised to by a conversion; <see langword="null"/> for nothing.</param>
 /// <param name="ShardCount">Files among which tensors are divided.</param>
 /// <param name="ByteCount">Bytes of all tensors.</param>
-public sealed record ModelSummary(CheckpointLayout Layout, ModelFamily Family, LlamaConfig Config, TensorType Type, int ShardCount, long ByteCount);
+public sealed record ModelSummary(CheckpointLayout Layout, ModelFamily Family, LlamaConfig Config, TensorType Type, TensorType? Quantization, int ShardCount, long ByteCount);
 
 /// <summary>What a tokenizer is.</summary>
 /// <param name="Path">The file.</param>

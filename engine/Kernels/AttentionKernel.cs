@@ -14,6 +14,8 @@ namespace Distributed.Engine.Kernels;
 /// the end a is divided by l.</para>
 /// <para>Scores are canonical dot products over the head, l a sum in 16 lanes and their tree, a[d] takes its positions in ascending order by
 /// fused multiply-add.</para>
+/// <para>In bfloat16 keys and values are rounded when they enter the cache, and all else is the same. In 8 bits the score is the key's scale times
+/// the dot product with the whole numbers, and the value's scale multiplies the weight after the sum of the weights was taken.</para>
 /// </remarks>
 internal static unsafe class AttentionKernel
 {
@@ -27,8 +29,27 @@ internal static unsafe class AttentionKernel
     public static void Attend<TLanes>(in AttentionOperands operands)
         where TLanes : unmanaged, ILanes<TLanes>
     {
+        switch (operands.Cache.Format)
+        {
+            case CacheFormat.Float32:
+                Walk<TLanes, Float32Cache>(operands);
+                break;
+            case CacheFormat.BFloat16:
+                Walk<TLanes, BFloat16Cache>(operands);
+                break;
+            default:
+                Walk<TLanes, Int8Cache>(operands);
+                break;
+        }
+    }
+
+    private static void Walk<TLanes, TCache>(in AttentionOperands operands)
+        where TLanes : unmanaged, ILanes<TLanes>
+        where TCache : struct, ICacheFormat
+    {
         var headCount = operands.HeadCount;
-        var paddedDimension = operands.PaddedDimension;
+        var paddedDimension = operands.Cache.PaddedDimension;
+        var rowByteCount = (nint)operands.Cache.RowByteCount;
         var scores = operands.Scratch; // [head, BlockLength]
         var sums = scores + (headCount * BlockLength); // [head, paddedDimension]
         var blockSums = sums + (headCount * paddedDimension); // [head, paddedDimension]
@@ -36,17 +57,23 @@ internal static unsafe class AttentionKernel
         var weights = maxima + headCount; // [head]
         var blockMaxima = weights + headCount; // [head]
         var blockWeights = blockMaxima + headCount; // [head]
-        var inputs = new LinearInputs((nint)operands.Queries, paddedDimension, headCount);
-        var outputs = new LinearOutputs((nint)scores, BlockLength);
         var start = operands.FirstPosition;
         for (var blockEnd = 0; start < operands.PositionCount; start = blockEnd)
         {
             // A window may begin within a block, of which it then has the rest.
             blockEnd = ((start / BlockLength) + 1) * BlockLength;
             var count = Math.Min(blockEnd, operands.PositionCount) - start;
-            var offset = (operands.Blocks[start / BlockLength] * operands.BlockStride) + ((nint)(start % BlockLength) * paddedDimension);
-            var keys = new LinearWeights((nint)(operands.Keys + offset), (nint)paddedDimension * sizeof(float), 1, paddedDimension);
-            LinearKernel.Multiply<TLanes, Float32Format>(keys, inputs, outputs, 0, count);
+            var block = operands.Blocks[start / BlockLength] * operands.BlockByteCount;
+            var row = start % BlockLength * rowByteCount;
+            var scale = (BlockLength * rowByteCount) + (start % BlockLength * sizeof(float)); // where the format has scales
+            var keys = operands.Keys + block;
+            var values = operands.Values + block;
+            Score<TLanes, TCache>(keys + row, count, operands.Queries, headCount, paddedDimension, scores);
+            if (TCache.HasScales)
+            {
+                Scale<TLanes>(scores, headCount, (float*)(keys + scale), count);
+            }
+
             for (var head = 0; head < headCount; head++)
             {
                 Exponentiate<TLanes>(
@@ -54,7 +81,12 @@ internal static unsafe class AttentionKernel
             }
 
             var first = start == operands.FirstPosition;
-            WeightValues<TLanes>(scores, headCount, operands.Values + offset, count, paddedDimension, first ? sums : blockSums);
+            if (TCache.HasScales)
+            {
+                Scale<TLanes>(scores, headCount, (float*)(values + scale), count);
+            }
+
+            WeightValues<TLanes, TCache>(scores, headCount, values + row, count, paddedDimension, first ? sums : blockSums);
             for (var head = 0; head < headCount; head++)
             {
                 if (first)
@@ -80,6 +112,43 @@ internal static unsafe class AttentionKernel
                 1f / weights[head],
                 operands.Output + (head * operands.HeadDimension),
                 operands.HeadDimension);
+        }
+    }
+
+    private static void Score<TLanes, TCache>(byte* keys, int count, float* queries, int headCount, int paddedDimension, float* scores)
+        where TLanes : unmanaged, ILanes<TLanes>
+        where TCache : struct, ICacheFormat
+    {
+        if (typeof(TCache) != typeof(Float32Cache))
+        {
+            AttentionScores.Compute<TLanes, TCache>(keys, count, queries, headCount, paddedDimension, scores);
+            return;
+        }
+
+        LinearKernel.Multiply<TLanes, Float32Format>(
+            new LinearWeights((nint)keys, (nint)paddedDimension * sizeof(float), 1, paddedDimension),
+            new LinearInputs((nint)queries, paddedDimension, headCount),
+            new LinearOutputs((nint)scores, BlockLength),
+            0,
+            count);
+    }
+
+    // rows[head, i] *= scales[i]
+    private static void Scale<TLanes>(float* rows, int headCount, float* scales, int count)
+        where TLanes : unmanaged, ILanes<TLanes>
+    {
+        for (var head = 0; head < headCount; head++, rows += BlockLength)
+        {
+            var i = 0;
+            for (; i + LaneOperations.Count <= count; i += LaneOperations.Count)
+            {
+                TLanes.Store(TLanes.Load(rows + i) * TLanes.Load(scales + i), rows + i);
+            }
+
+            for (; i < count; i++)
+            {
+                rows[i] *= scales[i];
+            }
         }
     }
 
@@ -114,24 +183,26 @@ internal static unsafe class AttentionKernel
 
     // sums[head, d] = sum over i of weights[head, i] * values[i, d], ascending in i.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void WeightValues<TLanes>(float* weights, int headCount, float* values, int count, int paddedDimension, float* sums)
+    private static void WeightValues<TLanes, TCache>(float* weights, int headCount, byte* values, int count, int paddedDimension, float* sums)
         where TLanes : unmanaged, ILanes<TLanes>
+        where TCache : struct, ICacheFormat
     {
+        var rowByteCount = (nint)paddedDimension * TCache.ElementSize;
         var head = 0;
         for (; head + 4 <= headCount; head += 4)
         {
             var weight = weights + (head * BlockLength);
             var sum = sums + (head * paddedDimension);
-            for (var d = 0; d < paddedDimension; d += 16)
+            for (nint d = 0; d < paddedDimension; d += 16)
             {
                 var sum0 = TLanes.Create(0);
                 var sum1 = sum0;
                 var sum2 = sum0;
                 var sum3 = sum0;
-                var value = values + d;
-                for (var i = 0; i < count; i++, value += paddedDimension)
+                var value = values + (d * TCache.ElementSize);
+                for (var i = 0; i < count; i++, value += rowByteCount)
                 {
-                    var lanes = TLanes.Load(value);
+                    var lanes = TCache.Load<TLanes>(value);
                     sum0 = TLanes.FusedMultiplyAdd(TLanes.Create(weight[i]), lanes, sum0);
                     sum1 = TLanes.FusedMultiplyAdd(TLanes.Create(weight[BlockLength + i]), lanes, sum1);
                     sum2 = TLanes.FusedMultiplyAdd(TLanes.Create(weight[(2 * BlockLength) + i]), lanes, sum2);
@@ -147,26 +218,28 @@ internal static unsafe class AttentionKernel
 
         for (; head < headCount; head++)
         {
-            WeightValues<TLanes>(weights + (head * BlockLength), values, count, paddedDimension, sums + (head * paddedDimension));
+            WeightValues<TLanes, TCache>(weights + (head * BlockLength), values, count, paddedDimension, sums + (head * paddedDimension));
         }
     }
 
     // One head: two pieces of the vector side by side hide half of the latency of the sums.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void WeightValues<TLanes>(float* weights, float* values, int count, int paddedDimension, float* sums)
+    private static void WeightValues<TLanes, TCache>(float* weights, byte* values, int count, int paddedDimension, float* sums)
         where TLanes : unmanaged, ILanes<TLanes>
+        where TCache : struct, ICacheFormat
     {
-        var d = 0;
+        var rowByteCount = (nint)paddedDimension * TCache.ElementSize;
+        nint d = 0;
         for (; d + 32 <= paddedDimension; d += 32)
         {
             var sum0 = TLanes.Create(0);
             var sum1 = sum0;
-            var value = values + d;
-            for (var i = 0; i < count; i++, value += paddedDimension)
+            var value = values + (d * TCache.ElementSize);
+            for (var i = 0; i < count; i++, value += rowByteCount)
             {
                 var weight = TLanes.Create(weights[i]);
-                sum0 = TLanes.FusedMultiplyAdd(weight, TLanes.Load(value), sum0);
-                sum1 = TLanes.FusedMultiplyAdd(weight, TLanes.Load(value + 16), sum1);
+                sum0 = TLanes.FusedMultiplyAdd(weight, TCache.Load<TLanes>(value), sum0);
+                sum1 = TLanes.FusedMultiplyAdd(weight, TCache.Load<TLanes>(value + (16 * TCache.ElementSize)), sum1);
             }
 
             TLanes.Store(sum0, sums + d);
@@ -178,7 +251,7 @@ internal static unsafe class AttentionKernel
             var sum = TLanes.Create(0);
             for (var i = 0; i < count; i++)
             {
-                sum = TLanes.FusedMultiplyAdd(TLanes.Create(weights[i]), TLanes.Load(values + ((nint)i * paddedDimension) + d), sum);
+                sum = TLanes.FusedMultiplyAdd(TLanes.Create(weights[i]), TCache.Load<TLanes>(values + (i * rowByteCount) + (d * TCache.ElementSize)), sum);
             }
 
             TLanes.Store(sum, sums + d);

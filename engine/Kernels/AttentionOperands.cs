@@ -3,22 +3,23 @@ namespace Distributed.Engine.Kernels;
 /// <summary>One token and the query heads that share one key-value head.</summary>
 internal unsafe struct AttentionOperands
 {
-    /// <summary>[head, PaddedDimension], zero beyond the head's own width.</summary>
+    /// <summary>[head, padded dimension], zero beyond the head's own width.</summary>
     public float* Queries;
 
-    /// <summary>
-    /// [position in the block, PaddedDimension] of block 0, zero beyond the head's own width; that of block n is n times <see cref="BlockStride"/> behind it.
-    /// </summary>
-    public float* Keys;
+    /// <summary>The head's part of block 0, as <see cref="Cache"/> says; that of block n is n times <see cref="BlockByteCount"/> behind it.</summary>
+    public byte* Keys;
 
     /// <inheritdoc cref="Keys"/>
-    public float* Values;
+    public byte* Values;
 
     /// <summary>The blocks that hold the sequence: [position / <see cref="AttentionKernel.BlockLength"/>].</summary>
     public int* Blocks;
 
-    /// <summary>Floats from a block to the next.</summary>
-    public nint BlockStride;
+    /// <summary>Bytes from a block to the next.</summary>
+    public nint BlockByteCount;
+
+    /// <summary>How keys and values lie in a block.</summary>
+    public CacheLayout Cache;
 
     /// <summary>[head, HeadDimension]</summary>
     public float* Output;
@@ -31,9 +32,6 @@ internal unsafe struct AttentionOperands
 
     /// <summary>Width of a head.</summary>
     public int HeadDimension;
-
-    /// <summary>Width of a head, rounded up to a multiple of 16.</summary>
-    public int PaddedDimension;
 
     /// <summary>The first position to attend to: 0, or where the token's window begins.</summary>
     public int FirstPosition;

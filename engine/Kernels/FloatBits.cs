@@ -26,4 +26,11 @@ internal static class FloatBits
 
     /// <summary>A bfloat16 in the upper half of a word, as it is; the one in the lower half comes up by a shift of 16.</summary>
     public const uint BFloat16Mask = 0xFFFF0000;
+
+    /// <summary>The nearest bfloat16, ties to even; NaN stays one.</summary>
+    public static ushort ToBFloat16(float value)
+    {
+        var bits = BitConverter.SingleToUInt32Bits(value);
+        return float.IsNaN(value) ? (ushort)((bits >> 16) | 0x40) : (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+    }
 }

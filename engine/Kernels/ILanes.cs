@@ -33,6 +33,12 @@ internal unsafe interface ILanes<TSelf>
     /// <summary>Reads 32 float16: the elements 0, 2, .. 30 and 1, 3, .. 31, exactly widened; infinities and NaN stay what they are.</summary>
     static abstract void LoadFloat16(byte* source, out TSelf even, out TSelf odd);
 
+    /// <summary>Reads 16 bfloat16 in their order, exactly widened.</summary>
+    static abstract TSelf WidenBFloat16(ushort* source);
+
+    /// <summary>Reads 16 whole numbers of 8 bits in their order.</summary>
+    static abstract TSelf WidenInt8(sbyte* source);
+
     static abstract TSelf operator +(TSelf left, TSelf right);
 
     static abstract TSelf operator -(TSelf left, TSelf right);

@@ -65,6 +65,24 @@ internal readonly unsafe struct Lanes128(
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 WidenBFloat16(ushort* source)
+    {
+        var (words0, words1) = Vector128.Widen(Vector128.Load(source));
+        var (words2, words3) = Vector128.Widen(Vector128.Load(source + 8));
+        return new((words0 << 16).AsSingle(), (words1 << 16).AsSingle(), (words2 << 16).AsSingle(), (words3 << 16).AsSingle());
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 WidenInt8(sbyte* source)
+    {
+        var (low, high) = Vector128.Widen(Vector128.Load(source));
+        var (words0, words1) = Vector128.Widen(low);
+        var (words2, words3) = Vector128.Widen(high);
+        return new(
+            Vector128.ConvertToSingle(words0), Vector128.ConvertToSingle(words1), Vector128.ConvertToSingle(words2), Vector128.ConvertToSingle(words3));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 operator +(Lanes128 left, Lanes128 right)
         => new(
             left._quarter0 + right._quarter0,

@@ -48,6 +48,18 @@ internal readonly unsafe struct Lanes256(Vector256<float> low, Vector256<float> 
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 WidenBFloat16(ushort* source)
+        => new(
+            (Avx2.ConvertToVector256Int32(source) << 16).AsSingle(),
+            (Avx2.ConvertToVector256Int32(source + 8) << 16).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 WidenInt8(sbyte* source)
+        => new(
+            Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(source)),
+            Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(source + 8)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 operator +(Lanes256 left, Lanes256 right) => new(left._low + right._low, left._high + right._high);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

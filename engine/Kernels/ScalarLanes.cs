@@ -49,6 +49,30 @@ internal unsafe struct ScalarLanes : ILanes<ScalarLanes>
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ScalarLanes WidenBFloat16(ushort* source)
+    {
+        Unsafe.SkipInit(out ScalarLanes lanes);
+        for (var lane = 0; lane < Count; lane++)
+        {
+            lanes[lane] = BitConverter.UInt32BitsToSingle((uint)source[lane] << 16);
+        }
+
+        return lanes;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ScalarLanes WidenInt8(sbyte* source)
+    {
+        Unsafe.SkipInit(out ScalarLanes lanes);
+        for (var lane = 0; lane < Count; lane++)
+        {
+            lanes[lane] = source[lane];
+        }
+
+        return lanes;
+    }
+
     public static ScalarLanes operator +(ScalarLanes left, ScalarLanes right)
     {
         for (var lane = 0; lane < Count; lane++)

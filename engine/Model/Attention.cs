@@ -101,6 +101,7 @@ internal sealed unsafe class Attention
         var keyValueHeads = _context.Plan.KeyValueHeads.Count;
         var dimension = _context.Config.HeadDimension;
         var weights = _weights!; // set by Run
+        var rotated = stackalloc float[dimension];
         for (var index = start; index < end; index++)
         {
             var token = _command.Tokens[_start + index];
@@ -118,14 +119,13 @@ internal sealed unsafe class Attention
             }
 
             var key = query;
-            var offset = _cache.Offset(_tables.BlockOf(token.Slot, token.Position), token.Position);
+            var block = _tables.BlockOf(token.Slot, token.Position);
             var value = key + (keyValueHeads * dimension);
             for (var head = 0; head < keyValueHeads; head++, key += dimension, value += dimension)
             {
                 NormalizeHead(key, weights.KeyNorm);
-                _rotary.Rotate(key, rotations, _cache.Keys(_layer, head) + offset);
-                var cached = _cache.Values(_layer, head) + offset;
-                new ReadOnlySpan<float>(value, dimension).CopyTo(new Span<float>(cached, dimension));
+                _rotary.Rotate(key, rotations, rotated);
+                _cache.Store(_layer, head, block, token.Position, rotated, value);
             }
         }
     }
@@ -133,7 +133,7 @@ internal sealed unsafe class Attention
     private void AttendUnits(int start, int end)
     {
         var config = _context.Config;
-        var padded = _cache.PaddedDimension;
+        var padded = _cache.Layout.PaddedDimension;
         var window = _context.Plan.Layers.Start + _layer >= config.FirstSlidingLayer ? config.SlidingWindow : 0;
         var scratch = stackalloc float[AttentionKernel.ScratchLength(_unitsByLength.Length - 1, padded)];
         for (var number = start; number < end; number++)
@@ -147,12 +147,12 @@ internal sealed unsafe class Attention
                 Keys = _cache.Keys(_layer, unit.KeyValueHead),
                 Values = _cache.Values(_layer, unit.KeyValueHead),
                 Blocks = _tables.Of(token.Slot),
-                BlockStride = _cache.BlockStride,
+                BlockByteCount = _cache.BlockByteCount,
+                Cache = _cache.Layout,
                 Output = _context.Buffers.Attended + ((((nint)index * _context.Plan.Heads.Count) + unit.Head) * config.HeadDimension),
                 Scratch = scratch,
                 HeadCount = unit.HeadCount,
                 HeadDimension = config.HeadDimension,
-                PaddedDimension = padded,
                 FirstPosition = window == 0 ? 0 : Math.Max(0, token.Position + 1 - window),
                 PositionCount = token.Position + 1,
                 Scale = _scale,
@@ -183,12 +183,12 @@ internal sealed unsafe class Attention
     private int Grain()
     {
         var heads = _units.Length == 0 ? 1 : _units[0].HeadCount;
-        var unitLength = (_command.Tokens[_start].Position + 1L) * heads * _cache.PaddedDimension * 2;
+        var unitLength = (_command.Tokens[_start].Position + 1L) * heads * _cache.Layout.PaddedDimension * 2;
         return (int)Math.Clamp(GrainLength / unitLength, 1, int.MaxValue);
     }
 
     private float* Rotations(int token) => _context.Buffers.Rotations + ((nint)token * _context.Config.HeadDimension);
 
     private float* Query(int token, int head)
-        => _context.Buffers.Queries + ((((nint)token * _context.Plan.Heads.Count) + head) * _cache.PaddedDimension);
+        => _context.Buffers.Queries + ((((nint)token * _context.Plan.Heads.Count) + head) * _cache.Layout.PaddedDimension);
 }

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Distributed.Engine.Kernels;
 using Distributed.Engine.Parallel;
 using Distributed.Engine.Weights;
 
@@ -19,9 +20,15 @@ public sealed record LlamaModelOptions
     /// </summary>
     public int? CacheTokenCount { get; init; }
 
+    /// <summary>What keys and values are kept as.</summary>
+    public CacheFormat CacheFormat { get; init; }
+
     /// <summary>Blocks of the key-value cache.</summary>
     internal int CacheBlockCount
         => CacheTokenCount is { } count ? KeyValueCache.BlocksFor(count) : checked(MaxBatchSize * KeyValueCache.BlocksFor(MaxSequenceLength));
+
+    /// <summary>Rows of MaxSequenceLength that the cache holds at once, at most MaxBatchSize.</summary>
+    public int WholeRowCount => Math.Min(MaxBatchSize, CacheBlockCount / KeyValueCache.BlocksFor(MaxSequenceLength));
 
     /// <summary>Tokens of the largest step; longer prompts are cut into chunks by the caller, which changes no bit of the result.</summary>
     public int MaxTokensPerStep { get; init; } = 512;

@@ -34,8 +34,9 @@ internal sealed unsafe class ManagedBackend : ComputeBackend
             throw;
         }
 
-        _cache = new KeyValueCache(plan.Layers.Count, options.CacheBlockCount, plan.KeyValueHeads.Count, config.HeadDimension);
-        var buffers = new ActivationBuffers(config, plan, _weights, _cache.PaddedDimension, options.MaxTokensPerStep);
+        _cache = new KeyValueCache(
+            plan.Layers.Count, options.CacheBlockCount, plan.KeyValueHeads.Count, new CacheLayout(options.CacheFormat, config.HeadDimension));
+        var buffers = new ActivationBuffers(config, plan, _weights, _cache.Layout.PaddedDimension, options.MaxTokensPerStep);
         _context = new ModelContext(config, options, plan, kernels, pool, shard.Collectives, buffers);
         var stream = new ResidualStream(_context);
         _embedding = _weights.Embedding is { } table ? new TokenEmbedding(_context, table) : null;

@@ -30,6 +30,7 @@ public static class ModelPlacement
             (long)options.CacheBlockCount * KeyValueCache.BlockLength,
             options.Mesh ?? ModelMesh.OneStage(free.Length),
             policy,
-            free);
+            free,
+            options.CacheFormat);
     }
 }

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Kernels;
 using Distributed.Engine.Weights;
 
 namespace Distributed.Engine.Parallel;
@@ -21,17 +22,19 @@ public sealed record DeviceMap(ImmutableArray<int> LayersPerStage, IReadOnlyList
     /// <param name="mesh">Pipeline stages and the ranks of each.</param>
     /// <param name="policy">How.</param>
     /// <param name="free">[rank], bytes that its device has left for it.</param>
+    /// <param name="cache">What keys and values are kept as.</param>
     /// <returns>The map; or a sentence with the numbers where the model does not fit.</returns>
     /// <exception cref="CheckpointException">There are more ranks of a stage than token ids, or more stages than layers.</exception>
     public static (DeviceMap? Map, string? Problem) Create(
-        LlamaConfig config, TensorType type, WeightFormat format, long positionCount, ModelMesh mesh, DeviceMapPolicy policy, ReadOnlySpan<long> free)
+        LlamaConfig config, TensorType type, WeightFormat format, long positionCount, ModelMesh mesh, DeviceMapPolicy policy, ReadOnlySpan<long> free,
+        CacheFormat cache = CacheFormat.Float32)
     {
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(mesh);
         ArgumentOutOfRangeException.ThrowIfNotEqual(free.Length, mesh.WorldSize, nameof(free));
         LayerSplit.RequireStages(config.LayerCount, mesh.StageCount);
         var stages = new Stage[mesh.StageCount];
-        var bytes = Largest(config, type, format, mesh.StageSize);
+        var bytes = Largest(config, type, format, cache, mesh.StageSize);
         var embedding = ModelBytes.Of(config, type, format).Embedding / mesh.StageSize; // which its ranks read in the same pages
         for (var stage = 0; stage < stages.Length; stage++)
         {
@@ -60,9 +63,9 @@ public sealed record DeviceMap(ImmutableArray<int> LayersPerStage, IReadOnlyList
     }
 
     // The rank that has most stands for all of its stage.
-    private static RankBytes Largest(LlamaConfig config, TensorType type, WeightFormat format, int stageSize)
+    private static RankBytes Largest(LlamaConfig config, TensorType type, WeightFormat format, CacheFormat cache, int stageSize)
         => Enumerable.Range(0, stageSize)
-            .Select(rank => RankBytes.Of(config, type, format, ShardPlan.Create(config, stageSize, rank)))
+            .Select(rank => RankBytes.Of(config, type, format, cache, ShardPlan.Create(config, stageSize, rank)))
             .Aggregate((one, other) => new RankBytes(
                 Math.Max(one.Layer, other.Layer), Math.Max(one.Output, other.Output), Math.Max(one.LayerPosition, other.LayerPosition)));
 
@@ -106,7 +109,7 @@ public sealed record DeviceMap(ImmutableArray<int> LayersPerStage, IReadOnlyList
             : $"its {stages.Length} {(stages.Length == 1 ? "stage has" : "stages have")} {string.Join(" + ", stages.Select(stage => Size(stage.Free)))} free{Each(mesh)}";
         var next = policy == DeviceMapPolicy.Balanced && stages.Length > 1 ? "use --device-map auto, which gives more to who has more, " : "";
         return $"--device-map {policy.ToString().ToLowerInvariant()} cannot place the model: it has {Size(weights)} of weights and {Size(cache)} of cache{Each(mesh)}, and {where}; "
-            + $"{next}add machines, lower --max-seq-len or --max-batch-size, or use --dtype int8 or int4.";
+            + $"{next}add machines, lower --max-seq-len or --max-batch-size, or use --dtype or --cache-dtype.";
     }
 
     private static string Ranks(ModelMesh mesh, int stage)

@@ -1,4 +1,5 @@
 using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Kernels;
 using Distributed.Engine.Weights;
 
 namespace Distributed.Engine.Parallel;
@@ -16,8 +17,9 @@ public readonly record struct ModelBytes(long Embedding, long Layer, long Output
     public static ModelBytes Of(LlamaConfig config, TensorType type, WeightFormat format = WeightFormat.Stored)
     {
         ArgumentNullException.ThrowIfNull(config);
-        var all = RankBytes.Of(config, type, format, ShardPlan.Create(config, worldSize: 1, rank: 0));
-        return new ModelBytes((long)config.VocabularySize * config.Dimension * StorageType.Of(type).ItemByteCount, all.Layer, all.Output);
+        var all = RankBytes.Of(config, type, format, CacheFormat.Float32, ShardPlan.Create(config, worldSize: 1, rank: 0));
+        var embedding = type is TensorType.Int8 or TensorType.Int4 ? TensorType.BFloat16 : type; // a quantised checkpoint has it as it was, in 16 bits as a rule
+        return new ModelBytes((long)config.VocabularySize * config.Dimension * StorageType.Of(embedding).ItemByteCount, all.Layer, all.Output);
     }
 
     /// <summary>Bytes of a stage of so many layers.</summary>

@@ -1,4 +1,5 @@
 using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Kernels;
 using Distributed.Engine.Weights;
 
 namespace Distributed.Engine.Parallel;
@@ -9,29 +10,28 @@ namespace Distributed.Engine.Parallel;
 /// <param name="LayerPosition">Keys and values of one position of one sequence in one layer.</param>
 internal readonly record struct RankBytes(long Layer, long Output, long LayerPosition)
 {
-    // As KeyValueCache pads a head.
-    private const int HeadPadding = 16;
-
     /// <summary>Computes it.</summary>
     /// <param name="config">The model's shape.</param>
-    /// <param name="type">How its elements are stored.</param>
-    /// <param name="format">What the matrices are computed with.</param>
+    /// <param name="type">How its matrices are stored.</param>
+    /// <param name="format">What they are computed with.</param>
+    /// <param name="cache">What keys and values are kept as.</param>
     /// <param name="plan">The rank's part.</param>
-    public static RankBytes Of(LlamaConfig config, TensorType type, WeightFormat format, ShardPlan plan)
+    public static RankBytes Of(LlamaConfig config, TensorType type, WeightFormat format, CacheFormat cache, ShardPlan plan)
     {
-        long dimension = config.Dimension, head = config.HeadDimension, item = StorageType.Of(type).ItemByteCount;
-        var layer = (((2L * plan.Heads.Count) + (2L * plan.KeyValueHeads.Count)) * head * dimension) + (3L * plan.Hidden.Count * dimension);
-        var output = plan.Vocabulary.Count * dimension;
-        var padded = (head + HeadPadding - 1) / HeadPadding * HeadPadding;
+        var (dimension, width) = (config.Dimension, config.HeadDimension);
+        var computed = format.Type() ?? type;
         return new RankBytes(
-            format switch
-            {
-                // Blocks of 32 elements with a scale of 16 bits.
-                WeightFormat.Int8 => layer * 34 / 32,
-                WeightFormat.Int4 => layer * 18 / 32,
-                _ => layer * item,
-            },
-            format == WeightFormat.Stored ? output * item : output * 34 / 32,
-            2L * plan.KeyValueHeads.Count * padded * sizeof(float));
+            Matrix(plan.Heads.Count * width, dimension, 1)
+            + (2 * Matrix(plan.KeyValueHeads.Count * width, dimension, 1))
+            + Matrix(dimension, plan.Heads.Count * width, plan.AttentionGroupCount)
+            + (2 * Matrix(plan.Hidden.Count, dimension, 1))
+            + Matrix(dimension, plan.Hidden.Count, plan.HiddenGroupCount),
+            Matrix(plan.Vocabulary.Count, dimension, 1, LlamaTensors.Output),
+            2L * plan.KeyValueHeads.Count * new CacheLayout(cache, width).HeadByteCount / CacheLayout.BlockLength);
+
+        long Matrix(int rows, int columns, int groups, string name = "")
+            => rows == 0 || columns == 0 ? 0
+                : computed is TensorType.Int8 or TensorType.Int4 ? new BlockShape(BlockShape.TypeOf(name, computed), rows, columns, groups).ByteCount
+                : (long)rows * columns * StorageType.Of(computed).ItemByteCount;
     }
 }

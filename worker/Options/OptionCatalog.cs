@@ -42,6 +42,8 @@ internal static class OptionCatalog
     public const string Backend = "backend";
     public const string Device = "device";
     public const string MatmulPrecision = "matmul-precision";
+    public const string CacheDataType = "cache-dtype";
+    public const string CacheTokenCount = "kv-cache-tokens";
     public const string SkipChecksums = "skip-checksums";
     public const string Transport = "transport";
     public const string Wire = "wire";
@@ -153,6 +155,8 @@ internal static class OptionCatalog
             new(Mesh, "pp=P,tp=T", "Pipeline stages and the ranks of each that memory is told for. Default: one stage."),
             new(MaxSequenceLength, "N", "Positions a row, for the cache. Default: 2048."),
             new(MaxBatchSize, "N", "Rows that run together, for the cache. Default: 1."),
+            new(DataType, "auto|int8|int4", "What the weights would be computed with. Default: auto, as they are stored."),
+            .. Cache,
             new(Deep, null, "Compare one rank with --world-size (default 2) after every layer, and name the first layer and rank that differ."),
             new(SkipChecksums, null, "Do not read the files to compare their checksums."),
             new(Threads, "N", "Threads that read and measure. Default: OMP_NUM_THREADS, else all cores."),
@@ -196,6 +200,13 @@ internal static class OptionCatalog
         new(MatmulPrecision, "high|medium", "Of the torch backend's 16-bit matrices. high: as if in float32, for twice the reading. medium: all rounded to 16 bits. Default: high."),
         new(MaxSequenceLength, "N", $"Positions a row, prompt and new tokens together. Default: {maxSequenceLength}."),
         new(MaxBatchSize, "N", maxBatchSize),
+        .. Cache,
+    ];
+
+    private static IEnumerable<OptionDefinition> Cache =>
+    [
+        new(CacheDataType, "f32|bf16|int8", "What keys and values are kept as: as computed, or rounded to a half or about a quarter of the memory. Default: f32."),
+        new(CacheTokenCount, "N", "Positions that the key-value cache holds for all rows together, at least --max-seq-len. Default: --max-batch-size x --max-seq-len."),
     ];
 
     private static IEnumerable<OptionDefinition> Listening =>

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using Distributed.Collectives;
+using Distributed.Engine.Kernels;
 using Distributed.Engine.Model;
 using Distributed.Engine.Weights;
 
@@ -68,6 +69,14 @@ internal sealed class OptionReader(OptionValues values, List<string> problems)
         { Last: "int8" or "int4" } given => Refuse(
             given, "belongs to --backend managed; the torch backend has auto, bf16, fp16, fp32", Engine.Model.TorchDataType.Stored),
         { } given => Refuse(given, "is none of auto, bf16, fp16, fp32", Engine.Model.TorchDataType.Stored),
+    };
+
+    public CacheFormat CacheDataType(string name) => values[name] switch
+    {
+        null or { Last: "f32" } => CacheFormat.Float32,
+        { Last: "bf16" } => CacheFormat.BFloat16,
+        { Last: "int8" } => CacheFormat.Int8,
+        { } given => Refuse(given, "is none of f32, bf16, int8", CacheFormat.Float32),
     };
 
     public int Integer(string name, int absent, int minimum, int maximum)

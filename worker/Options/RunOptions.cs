@@ -1,5 +1,6 @@
 using Distributed.Collectives;
 using Distributed.Engine.Generation;
+using Distributed.Engine.Kernels;
 using Distributed.Engine.Model;
 using Distributed.Engine.Weights;
 
@@ -35,6 +36,12 @@ internal sealed record RunOptions
 
     /// <summary>The torch backend; <see langword="null"/> for the managed one.</summary>
     public required TorchOptions? Torch { get; init; }
+
+    /// <summary>What keys and values are kept as.</summary>
+    public required CacheFormat CacheFormat { get; init; }
+
+    /// <summary>Positions of the key-value cache; <see langword="null"/> for those of all rows.</summary>
+    public required int? CacheTokenCount { get; init; }
 
     public required GenerationOptions Generation { get; init; }
 
@@ -85,6 +92,7 @@ internal sealed record RunOptions
             problems.Add("--model and --ckpt-dir both name the checkpoint; keep one.");
         }
 
+        var maxSequenceLength = reader.Integer(OptionCatalog.MaxSequenceLength, sequenceLength, 1, MaxSequenceLengthLimit);
         return new RunOptions
         {
             CheckpointDirectory = model ?? reader.Required(
@@ -92,10 +100,12 @@ internal sealed record RunOptions
             TokenizerPath = model is not null && !values.Has(OptionCatalog.TokenizerPath)
                 ? ModelFolder.FindTokenizer(model, problems)
                 : reader.Required(OptionCatalog.TokenizerPath, "name the checkpoint's tokenizer.model or tokenizer.json, or a --config that does"),
-            MaxSequenceLength = reader.Integer(OptionCatalog.MaxSequenceLength, sequenceLength, 1, MaxSequenceLengthLimit),
+            MaxSequenceLength = maxSequenceLength,
             MaxBatchSize = reader.Integer(OptionCatalog.MaxBatchSize, batchSize, 1, MaxBatchSizeLimit),
             WeightFormat = torch is null ? reader.DataType(OptionCatalog.DataType) : WeightFormat.Stored,
             Torch = torch,
+            CacheFormat = reader.CacheDataType(OptionCatalog.CacheDataType),
+            CacheTokenCount = ReadCacheTokenCount(reader, maxSequenceLength, problems),
             Generation = generation,
             Format = reader.Choice(OptionCatalog.Format, OutputFormat.Text),
             ThreadCount = reader.IntegerOrNone(OptionCatalog.Threads, null, 1, MaxThreadCount),
@@ -105,5 +115,18 @@ internal sealed record RunOptions
             SkipsChecksums = reader.Flag(OptionCatalog.SkipChecksums),
             Placement = PlacementOptions.Read(values, reader, problems),
         };
+    }
+
+    /// <summary>Reads --kv-cache-tokens, which must hold one whole row.</summary>
+    public static int? ReadCacheTokenCount(OptionReader reader, int maxSequenceLength, List<string> problems)
+    {
+        var count = reader.IntegerOrNone(OptionCatalog.CacheTokenCount, null, 1, int.MaxValue);
+        if (count < maxSequenceLength)
+        {
+            problems.Add(
+                $"--{OptionCatalog.CacheTokenCount} {count} holds less than one row of --{OptionCatalog.MaxSequenceLength} {maxSequenceLength}; raise it, or lower --{OptionCatalog.MaxSequenceLength}.");
+        }
+
+        return count;
     }
 }

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Diagnosis;
+using Distributed.Engine.Weights;
 
 namespace Distributed.Worker.Output;
 
@@ -59,6 +60,7 @@ internal static class DoctorDocument
         json.WriteString("layout", model.Layout == CheckpointLayout.Meta ? "meta" : "huggingface");
         json.WriteString("family", model.Family.ToString().ToLowerInvariant());
         json.WriteString("type", model.Type.ToString().ToLowerInvariant());
+        json.WriteString("quantization", model.Quantization?.ToString().ToLowerInvariant());
         json.WriteNumber("shards", model.ShardCount);
         json.WriteNumber("bytes", model.ByteCount);
         json.WriteNumber("layers", model.Config.LayerCount);
@@ -91,6 +93,9 @@ internal static class DoctorDocument
     {
         json.WriteNumber("max_seq_len", options.MaxSequenceLength);
         json.WriteNumber("max_batch_size", options.MaxBatchSize);
+        json.WriteString("dtype", options.WeightFormat == WeightFormat.Stored ? "auto" : options.WeightFormat.ToString().ToLowerInvariant());
+        json.WriteString("cache_dtype", DoctorText.NameOf(options.CacheFormat));
+        json.WriteNumber("cache_tokens", options.CachePositionCount);
         json.WriteStartArray("world_sizes");
         foreach (var (memory, speed) in report.Memory.Zip(report.Speed))
         {
@@ -100,7 +105,15 @@ internal static class DoctorDocument
             json.WriteNumber("rank_cache_bytes", memory.CacheByteCount);
             json.WriteNumber("decode_limit_here_tokens_per_second", speed.DecodeHere);
             json.WriteNumber("decode_limit_apart_tokens_per_second", speed.DecodeApart);
-            json.WriteNumber("prefill_limit_here_tokens_per_second", speed.PrefillHere);
+            if (speed.PrefillHere is { } prefill)
+            {
+                json.WriteNumber("prefill_limit_here_tokens_per_second", prefill);
+            }
+            else
+            {
+                json.WriteNull("prefill_limit_here_tokens_per_second");
+            }
+
             json.WriteEndObject();
         }
 

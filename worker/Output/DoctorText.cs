@@ -1,6 +1,9 @@
+using System.Globalization;
 using System.Runtime.CompilerServices;
 using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Diagnosis;
+using Distributed.Engine.Kernels;
+using Distributed.Engine.Weights;
 
 namespace Distributed.Worker.Output;
 
@@ -38,7 +41,8 @@ internal static class DoctorText
         {
             var config = model.Config;
             var layout = model.Layout == CheckpointLayout.Meta ? $"Meta's layout, {Count(model.ShardCount, "shard")}" : "Hugging Face's layout";
-            Line(output, $"model: {options.Directory}, {model.Family}, {layout}, {Size(model.ByteCount)}, {model.Type.ToString().ToLowerInvariant()}");
+            output.WriteLine($"model: {options.Directory}, {model.Family}, {layout}, {Size(model.ByteCount)}, "
+                + (model.Quantization is { } type ? $"quantised to {Lower(type)}, the embedding {Lower(model.Type)}" : Lower(model.Type)));
             Line(
                 output,
                 $"shape: {config.LayerCount} layers, {config.HeadCount} heads of {config.HeadDimension}, {config.KeyValueHeadCount} key-value heads, "
@@ -63,19 +67,32 @@ internal static class DoctorText
             return;
         }
 
+        var weights = options.WeightFormat == WeightFormat.Stored ? "" : $", --dtype {Lower(options.WeightFormat)}";
         Line(
             output,
-            $"memory of a rank and speed at most (--max-seq-len {options.MaxSequenceLength}, --max-batch-size {options.MaxBatchSize}; "
-            + $"decoding at position {options.MaxSequenceLength / 2}):");
+            $"memory of a rank and speed at most (--max-seq-len {options.MaxSequenceLength}, --max-batch-size {options.MaxBatchSize}{weights}; a cache of "
+            + $"{options.CachePositionCount / 64} blocks of 64 positions in {NameOf(options.CacheFormat)}; decoding at position {options.MaxSequenceLength / 2}):");
         output.WriteLine("  ranks     weights       cache  decode here  decode, a machine a rank  prefill here");
         foreach (var (memory, speed) in report.Memory.Zip(report.Speed))
         {
             Line(
                 output,
                 $"  {memory.WorldSize,5}  {Size(memory.WeightByteCount),10}  {Size(memory.CacheByteCount),10}  "
-                + $"{speed.DecodeHere,7:0.0} t/s  {speed.DecodeApart,20:0.0} t/s  {speed.PrefillHere,8:0} t/s");
+                + $"{speed.DecodeHere,7:0.0} t/s  {speed.DecodeApart,20:0.0} t/s  {speed.PrefillHere?.ToString("0", CultureInfo.InvariantCulture) ?? "-",8} t/s");
         }
     }
+
+    /// <summary>As --cache-dtype has it.</summary>
+    public static string NameOf(CacheFormat format) => format switch
+    {
+        CacheFormat.Float32 => "f32",
+        CacheFormat.BFloat16 => "bf16",
+        _ => "int8",
+    };
+
+    private static string Lower<T>(T value)
+        where T : struct, Enum
+        => value.ToString().ToLowerInvariant();
 
     private static string Size(long byteCount) => byteCount < 1e9 ? $"{byteCount / 1e6:0.0} MB" : $"{byteCount / 1e9:0.00} GB";
 

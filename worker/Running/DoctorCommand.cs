@@ -26,12 +26,16 @@ internal sealed class DoctorCommand
         var isDeep = reader.Flag(OptionCatalog.Deep);
         var given = reader.Integer(OptionCatalog.WorldSize, 0, isDeep ? 2 : 1, MaxWorldSize);
         var mesh = Mesh(reader.Text(OptionCatalog.Mesh), given, line.Problems);
+        var maxSequenceLength = reader.Integer(OptionCatalog.MaxSequenceLength, 2048, 1, 1 << 20);
         var options = new DoctorOptions
         {
             Directory = directory ?? "",
             TokenizerPath = reader.Text(OptionCatalog.TokenizerPath) ?? (directory is null ? null : ModelFolder.FindTokenizer(directory, [])),
-            MaxSequenceLength = reader.Integer(OptionCatalog.MaxSequenceLength, 2048, 1, 1 << 20),
+            MaxSequenceLength = maxSequenceLength,
             MaxBatchSize = reader.Integer(OptionCatalog.MaxBatchSize, 1, 1, 4096),
+            WeightFormat = reader.DataType(OptionCatalog.DataType),
+            CacheFormat = reader.CacheDataType(OptionCatalog.CacheDataType),
+            CacheTokenCount = RunOptions.ReadCacheTokenCount(reader, maxSequenceLength, line.Problems),
             WorldSizes = mesh is not null ? [mesh.WorldSize] : given == 0 ? [1, 2, 4, 8] : [given],
             Mesh = mesh,
             DeepWorldSize = isDeep ? Math.Max(2, given) : null,

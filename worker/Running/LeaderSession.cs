@@ -61,7 +61,7 @@ internal sealed class LeaderSession
         var text = Options.Format == OutputFormat.Text ? new TextOutput(writer, frames) : null;
         text?.Begin();
         var rows = new List<(RowInput Input, GenerationResult Result)>();
-        foreach (var batch in inputs.Chunk(Options.MaxBatchSize))
+        foreach (var batch in inputs.Chunk(Model.Options.WholeRowCount))
         {
             var first = rows.Count;
             var results = generate(

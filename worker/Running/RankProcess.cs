@@ -140,6 +140,8 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             MaxSequenceLength = preparation.Limits.MaxSequenceLength,
             MaxBatchSize = preparation.Limits.MaxBatchSize,
             ThreadCount = threadCount,
+            CacheFormat = command.Options.CacheFormat,
+            CacheTokenCount = command.Options.CacheTokenCount,
             WeightFormat = WeightFormats.Of(preparation.Checkpoint, command.Options.WeightFormat),
             Mesh = preparation.Mesh,
             LayersPerStage = command.Options.Placement.LayersPerStage,

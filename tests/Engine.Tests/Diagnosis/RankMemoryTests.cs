@@ -5,6 +5,7 @@ using Distributed.Engine.Kernels;
 using Distributed.Engine.Model;
 using Distributed.Engine.Parallel;
 using Distributed.Engine.Tests.Model;
+using Distributed.Engine.Weights;
 
 namespace Distributed.Engine.Tests.Diagnosis;
 
@@ -23,24 +24,26 @@ public sealed class RankMemoryTests
     };
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(3)]
-    [InlineData(8)]
-    public void Of_AnyWorldSize_IsWhatTheRanksMap(int worldSize)
+    [InlineData(1, WeightFormat.Stored, CacheFormat.Float32)]
+    [InlineData(2, WeightFormat.Stored, CacheFormat.BFloat16)]
+    [InlineData(3, WeightFormat.Stored, CacheFormat.Int8)]
+    [InlineData(8, WeightFormat.Stored, CacheFormat.Float32)]
+    [InlineData(2, WeightFormat.Int8, CacheFormat.Float32)]
+    [InlineData(8, WeightFormat.Int4, CacheFormat.Int8)]
+    public void Of_AnyWorldSize_IsWhatTheRanksHave(int worldSize, WeightFormat format, CacheFormat cacheFormat)
     {
         using var checkpoint = new RandomCheckpoint(Config, TensorType.BFloat16, seed: 5);
         var tensors = checkpoint.Stored(1, EmbeddingLayout.Whole);
         var groups = InMemoryWorld.Create(worldSize);
-        var options = ModelWorld.Options(maxSequenceLength: 40, maxBatchSize: 3);
+        var options = ModelWorld.Options(maxSequenceLength: 40, maxBatchSize: 3) with { WeightFormat = format, CacheFormat = cacheFormat, CacheTokenCount = 100 };
         var models = groups.Select(group => LlamaModel.Create(Config, tensors, group, options, KernelSet.Best)).ToArray();
 
-        var memory = RankMemory.Of(Config, TensorType.BFloat16, worldSize, 40, 3);
+        var memory = RankMemory.Of(Config, TensorType.BFloat16, options, worldSize);
 
-        Assert.Equal(models.Sum(model => model.MappedByteCount), memory.TotalWeightByteCount);
-        Assert.Contains(memory.WeightByteCount, models.Select(model => model.MappedByteCount));
+        Assert.Equal(models.Sum(model => model.MatrixByteCount), memory.TotalWeightByteCount);
+        Assert.Contains(memory.WeightByteCount, models.Select(model => model.MatrixByteCount));
         var largest = models.Select(model => model.Plan.KeyValueHeads.Count).Max();
-        using var cache = new KeyValueCache(Config.LayerCount, 3, largest, Config.HeadDimension);
+        using var cache = new KeyValueCache(Config.LayerCount, 2, largest, new CacheLayout(cacheFormat, Config.HeadDimension));
         Assert.Equal(cache.ByteCount, memory.CacheByteCount);
         Array.ForEach(models, model => model.Dispose());
         Array.ForEach(groups, group => group.Dispose());
@@ -49,8 +52,8 @@ public sealed class RankMemoryTests
     [Fact]
     public void Of_Stages_CountsTheirLayersAndTheOutputOfTheLast()
     {
-        var one = RankMemory.Of(Config, TensorType.BFloat16, 1, 40, 3);
-        var stages = RankMemory.Of(Config, TensorType.BFloat16, ModelMesh.OneRankAStage(2), 40, 3);
+        var one = RankMemory.Of(Config, TensorType.BFloat16, ModelWorld.Options(maxSequenceLength: 40, maxBatchSize: 3), worldSize: 1);
+        var stages = RankMemory.Of(Config, TensorType.BFloat16, ModelWorld.Options(maxSequenceLength: 40, maxBatchSize: 3), ModelMesh.OneRankAStage(2));
 
         // Two layers, one a stage, and nothing twice.
         var output = (long)Config.VocabularySize * Config.Dimension * 2;
@@ -63,7 +66,7 @@ public sealed class RankMemoryTests
     [Fact]
     public void TokenByteCount_AtAPosition_CountsAllKeysAndValuesBefore()
     {
-        var memory = RankMemory.Of(Config, TensorType.Float16, 2, 16, 1);
+        var memory = RankMemory.Of(Config, TensorType.Float16, ModelWorld.Options(maxSequenceLength: 16, maxBatchSize: 1), 2);
 
         // 2 layers, keys and values, 4 heads of 12 padded to 16, float32.
         Assert.Equal(memory.TotalWeightByteCount + (10 * 2 * 2 * 4 * 16 * 4), memory.TokenByteCount(10));

@@ -19,11 +19,14 @@ public sealed unsafe class AttentionKernelTests
                 var keys = Rows(2, positionCount, dimension);
                 var values = Rows(3, positionCount, dimension);
 
-                var actual = Attend(KernelData.Set(set), queries, keys, values, 0.3f);
-
-                for (var head = 0; head < headCount; head++)
+                foreach (var format in Enum.GetValues<CacheFormat>())
                 {
-                    Assert.Equal(KernelData.Bits(Oracle.Attend(queries[head], keys, values, 0.3f)), KernelData.Bits(actual[head]));
+                    var actual = Attend(KernelData.Set(set), queries, keys, values, 0.3f, format);
+
+                    for (var head = 0; head < headCount; head++)
+                    {
+                        Assert.Equal(KernelData.Bits(Oracle.Attend(queries[head], keys, values, 0.3f, format)), KernelData.Bits(actual[head]));
+                    }
                 }
             }
         }
@@ -67,7 +70,7 @@ public sealed unsafe class AttentionKernelTests
         => [.. Enumerable.Range(0, count).Select(i => KernelData.Random((seed * 1000) + i, length, magnitude: 1))];
 
     // What lies behind each head's width in a query's or key's row is set as the cache has it, and its blocks lie in an order of their own.
-    private static float[][] Attend(KernelSet set, float[][] queries, float[][] keys, float[][] values, float scale)
+    private static float[][] Attend(KernelSet set, float[][] queries, float[][] keys, float[][] values, float scale, CacheFormat format = CacheFormat.Float32)
     {
         var dimension = queries[0].Length;
         var padded = (dimension + 15) / 16 * 16;
@@ -76,22 +79,24 @@ public sealed unsafe class AttentionKernelTests
         using var scratch = KernelData.Native([], guard: AttentionKernel.ScratchLength(queries.Length, padded));
         var blocks = Enumerable.Range(0, (keys.Length + AttentionKernel.BlockLength - 1) / AttentionKernel.BlockLength).ToArray();
         new Random(keys.Length).Shuffle(blocks);
-        using var k = Scatter(keys, padded, blocks);
-        using var v = Scatter(values, padded, blocks);
+        var layout = new CacheLayout(format, dimension);
+        Assert.Equal(padded, layout.PaddedDimension);
+        using var k = Scatter(keys, layout, blocks);
+        using var v = Scatter(values, layout, blocks);
         fixed (int* table = blocks)
         {
             set.Attend(new AttentionOperands
             {
                 Queries = q.Data,
-                Keys = k.Data,
-                Values = v.Data,
+                Keys = (byte*)k.Data,
+                Values = (byte*)v.Data,
                 Blocks = table,
-                BlockStride = AttentionKernel.BlockLength * padded,
+                BlockByteCount = layout.HeadByteCount,
+                Cache = layout,
                 Output = output.Data,
                 Scratch = scratch.Data,
                 HeadCount = queries.Length,
                 HeadDimension = dimension,
-                PaddedDimension = padded,
                 PositionCount = keys.Length,
                 Scale = scale,
             });
@@ -102,19 +107,20 @@ public sealed unsafe class AttentionKernelTests
         return [.. Enumerable.Range(0, queries.Length).Select(head => all[(head * dimension)..((head + 1) * dimension)])];
     }
 
-    private static NativeBuffer Scatter(float[][] rows, int padded, int[] blocks)
+    private static NativeBuffer Scatter(float[][] rows, CacheLayout layout, int[] blocks)
     {
-        var length = AttentionKernel.BlockLength * padded;
-        var scattered = new float[blocks.Length * length];
-        scattered.AsSpan().Fill(float.NaN);
+        var scattered = KernelData.Native(Enumerable.Repeat(float.NaN, blocks.Length * layout.HeadByteCount / sizeof(float)).ToArray());
         foreach (var (position, row) in rows.Index())
         {
-            var place = scattered.AsSpan((blocks[position / AttentionKernel.BlockLength] * length) + (position % AttentionKernel.BlockLength * padded), padded);
-            place.Clear();
-            row.CopyTo(place);
+            var head = (byte*)scattered.Data + (blocks[position / AttentionKernel.BlockLength] * layout.HeadByteCount);
+            new Span<byte>(head + (position % AttentionKernel.BlockLength * layout.RowByteCount), layout.RowByteCount).Clear();
+            fixed (float* source = row)
+            {
+                layout.Store(source, head, position % AttentionKernel.BlockLength);
+            }
         }
 
-        return KernelData.Native(scattered);
+        return scattered;
     }
 
     private static NativeBuffer Pad(float[][] rows, int padded)

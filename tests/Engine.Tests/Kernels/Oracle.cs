@@ -1,3 +1,5 @@
+using Distributed.Engine.Kernels;
+
 namespace Distributed.Engine.Tests.Kernels;
 
 /// <summary>
@@ -96,13 +98,20 @@ internal static class Oracle
     }
 
     /// <summary>One head's attention over [position, dimension] keys and values.</summary>
-    public static float[] Attend(float[] query, float[][] keys, float[][] values, float scale)
+    public static float[] Attend(float[] query, float[][] keys, float[][] values, float scale, CacheFormat format = CacheFormat.Float32)
     {
+        var (keyScales, valueScales) = (keys.Select(_ => 1f).ToArray(), values.Select(_ => 1f).ToArray());
+        if (format != CacheFormat.Float32)
+        {
+            (keys, keyScales) = Kept(keys, format);
+            (values, valueScales) = Kept(values, format);
+        }
+
         var (m, l, a) = (0f, 0f, new float[query.Length]);
         for (var start = 0; start < keys.Length; start += 64)
         {
             var block = Enumerable.Range(start, Math.Min(64, keys.Length - start)).ToArray();
-            var scores = block.Select(i => Dot(keys[i], query, paired: false) * scale).ToArray();
+            var scores = block.Select(i => Dot(keys[i], query, paired: false) * keyScales[i] * scale).ToArray();
             var m2 = scores.Max();
             var weights = scores.Select(score => Exp(score - m2)).ToArray();
             var l2 = LaneSum(weights);
@@ -111,7 +120,7 @@ internal static class Oracle
             {
                 for (var d = 0; d < a2.Length; d++)
                 {
-                    a2[d] = MathF.FusedMultiplyAdd(weights[i], values[block[i]][d], a2[d]);
+                    a2[d] = MathF.FusedMultiplyAdd(weights[i] * valueScales[block[i]], values[block[i]][d], a2[d]);
                 }
             }
 
@@ -130,5 +139,26 @@ internal static class Oracle
 
         var factor = 1f / l;
         return [.. a.Select(value => value * factor)];
+    }
+
+    // What the cache has of vectors, and their scales.
+    private static (float[][] Rows, float[] Scales) Kept(float[][] rows, CacheFormat format)
+    {
+        if (format == CacheFormat.BFloat16)
+        {
+            return ([.. rows.Select(row => row.Select(NearestBFloat16).ToArray())], [.. rows.Select(_ => 1f)]);
+        }
+
+        var greatest = rows.Select(row => row.Max(MathF.Abs)).ToArray();
+        return ([.. rows.Zip(greatest, (row, max) => row.Select(x => MathF.Round(x * (127 / max))).ToArray())], [.. greatest.Select(max => max / 127)]);
+    }
+
+    private static float NearestBFloat16(float value)
+    {
+        var below = BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(value) & 0xFFFF0000);
+        var above = BitConverter.UInt32BitsToSingle((BitConverter.SingleToUInt32Bits(value) & 0xFFFF0000) + 0x10000);
+        var (toBelow, toAbove) = (Math.Abs((double)value - below), Math.Abs((double)value - above));
+        var belowIsEven = (BitConverter.SingleToUInt32Bits(below) & 0x10000) == 0;
+        return toBelow < toAbove || (toBelow == toAbove && belowIsEven) ? below : above;
     }
 }

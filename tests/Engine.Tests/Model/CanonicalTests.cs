@@ -39,16 +39,18 @@ public sealed class CanonicalTests
     [InlineData(TensorType.Float16, WeightFormat.Stored)]
     [InlineData(TensorType.BFloat16, WeightFormat.Int8)]
     [InlineData(TensorType.Float32, WeightFormat.Int4)]
-    public void Run_AnyWay_GivesTheSameBits(TensorType type, WeightFormat format)
+    [InlineData(TensorType.BFloat16, WeightFormat.Stored, CacheFormat.BFloat16)]
+    [InlineData(TensorType.BFloat16, WeightFormat.Stored, CacheFormat.Int8)]
+    public void Run_AnyWay_GivesTheSameBits(TensorType type, WeightFormat format, CacheFormat cache = CacheFormat.Float32)
     {
         using var checkpoint = new RandomCheckpoint(Odd, type, seed: 1);
         var script = StepScript.Random(2, Odd.VocabularySize, 100, 70, 3);
-        var expected = Run(checkpoint, 1, EmbeddingLayout.Whole, threads: 1, KernelSet.Best, script, chunk: 1, batch: [0], format);
+        var expected = Run(checkpoint, 1, EmbeddingLayout.Whole, threads: 1, KernelSet.Best, script, chunk: 1, batch: [0], format, cache);
         Assert.NotEmpty(expected);
 
         void Check(
             int worldSize = 1, EmbeddingLayout layout = EmbeddingLayout.Whole, int threads = 1, KernelSet? kernels = null, int chunk = 100, params int[] batch)
-            => Assert.Equal(expected, Run(checkpoint, worldSize, layout, threads, kernels ?? KernelSet.Best, script, chunk, batch, format));
+            => Assert.Equal(expected, Run(checkpoint, worldSize, layout, threads, kernels ?? KernelSet.Best, script, chunk, batch, format, cache));
 
         Check(batch: [0]);
         Check(chunk: 7, batch: [0]);
@@ -133,9 +135,10 @@ public sealed class CanonicalTests
         StepScript script,
         int chunk,
         int[] batch,
-        WeightFormat format = WeightFormat.Stored)
+        WeightFormat format = WeightFormat.Stored,
+        CacheFormat cache = CacheFormat.Float32)
     {
-        var options = ModelWorld.Options(threadCount: threads) with { WeightFormat = format };
+        var options = ModelWorld.Options(threadCount: threads) with { WeightFormat = format, CacheFormat = cache };
         using var world = ModelWorld.Create(checkpoint, worldSize, layout, options, kernels);
         Assert.True(world.Model.IsCanonical);
         return script.Run(world.Leader, 0, chunk, batch);

@@ -1,6 +1,8 @@
 using Distributed.Collectives;
 using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Diagnosis;
 using Distributed.Engine.Generation;
+using Distributed.Engine.Kernels;
 using Distributed.Engine.Model;
 using Distributed.Engine.Tokenizers;
 using Distributed.Engine.Weights;
@@ -19,26 +21,41 @@ public sealed class QuantizedQualityTests
         => Check(
             Path.Combine(Repository.SharedData, "stories260k", "mp1"), Path.Combine(Repository.SharedData, "stories260k"), "stories.txt", int8: 0.005, int4: 0.12);
 
+    /// <summary>Keys and values in fewer bits.</summary>
+    [Fact]
+    public void Demo_NarrowCache_LosesNextToNothing()
+        => CheckCache(Repository.DemoCheckpoint, Repository.DemoCheckpoint, "demo.txt", bfloat16: 0.001, int8: 0.001);
+
+    [SharedDataFact("stories260k")]
+    public void Stories_NarrowCache_LosesLittle()
+        => CheckCache(
+            Path.Combine(Repository.SharedData, "stories260k", "mp1"), Path.Combine(Repository.SharedData, "stories260k"), "stories.txt", bfloat16: 0.002, int8: 0.005);
+
     private static void Check(string checkpoint, string tokenizer, string text, double int8, double int4)
     {
-        var stored = Perplexity(checkpoint, tokenizer, text, WeightFormat.Stored);
+        var stored = Measure(checkpoint, tokenizer, text, WeightFormat.Stored);
         Assert.InRange(stored, 1, 5); // it is a text of the model's kind
-        Assert.InRange(Perplexity(checkpoint, tokenizer, text, WeightFormat.Int8) / stored, 1 - int8, 1 + int8);
-        Assert.InRange(Perplexity(checkpoint, tokenizer, text, WeightFormat.Int4) / stored, 1 - int4, 1 + int4);
+        Assert.InRange(Measure(checkpoint, tokenizer, text, WeightFormat.Int8) / stored, 1 - int8, 1 + int8);
+        Assert.InRange(Measure(checkpoint, tokenizer, text, WeightFormat.Int4) / stored, 1 - int4, 1 + int4);
     }
 
-    private static double Perplexity(string folder, string tokenizerFolder, string text, WeightFormat format)
+    private static void CheckCache(string checkpoint, string tokenizer, string text, double bfloat16, double int8)
+    {
+        var computed = Measure(checkpoint, tokenizer, text, WeightFormat.Stored);
+        Assert.InRange(Measure(checkpoint, tokenizer, text, WeightFormat.Stored, CacheFormat.BFloat16) / computed, 1 - bfloat16, 1 + bfloat16);
+        Assert.InRange(Measure(checkpoint, tokenizer, text, WeightFormat.Stored, CacheFormat.Int8) / computed, 1 - int8, 1 + int8);
+    }
+
+    private static double Measure(string folder, string tokenizerFolder, string text, WeightFormat format, CacheFormat cache = CacheFormat.Float32)
     {
         var tokenizer = SentencePieceTokenizer.Load(Path.Combine(tokenizerFolder, "tokenizer.model"));
         using var checkpoint = CheckpointFolder.Open(folder, tokenizer.VocabularySize);
         using var group = new SingleProcessGroup();
-        using var model = LlamaModel.Load(checkpoint, group, ModelWorld.Options(maxSequenceLength: 512, maxBatchSize: 1) with { WeightFormat = format });
-        var generator = new LlamaGenerator(model, new LeaderLoop(model, group), tokenizer);
-        var options = new GenerationOptions { MaxGenerationLength = 0, Temperature = 0, Echo = true, LogProbabilities = true };
+        using var model = LlamaModel.Load(
+            checkpoint, group, ModelWorld.Options(maxSequenceLength: 512, maxBatchSize: 1) with { WeightFormat = format, CacheFormat = cache });
         var documents = File.ReadAllLines(Path.Combine(Repository.Root, "tests", "Engine.Tests", "References", "held-out", text));
-        var logProbabilities = documents
-            .SelectMany(document => generator.Generate([[.. tokenizer.Encode(document, bos: true, eos: false)]], options)[0].LogProbabilities!.Skip(1))
-            .ToArray();
-        return Math.Exp(-logProbabilities.Average(value => (double)value));
+        return Perplexity.Measure(
+            new LlamaGenerator(model, new LeaderLoop(model, group), tokenizer),
+            documents.Select(document => (IReadOnlyList<int>)tokenizer.Encode(document, bos: true, eos: false)));
     }
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Kernels;
 using Distributed.Engine.Parallel;
 using Distributed.Engine.Weights;
 
@@ -77,6 +78,16 @@ public sealed class DeviceMapTests
 
         DeviceMap? Map(WeightFormat format)
             => DeviceMap.Create(Large, TensorType.BFloat16, format, 64, ModelMesh.OneStage(1), DeviceMapPolicy.Auto, free).Map;
+    }
+
+    [Fact]
+    public void Create_NarrowCache_TakesLess()
+    {
+        var (map, _) = DeviceMap.Create(
+            Large, TensorType.BFloat16, WeightFormat.Stored, 2048, ModelMesh.OneStage(1), DeviceMapPolicy.Auto, [20 * Gibibyte], CacheFormat.Int8);
+
+        // A vector of 128 in 132 bytes and not 512.
+        Assert.Contains("528.0 MiB of cache", Assert.Single(map!.Lines), StringComparison.Ordinal);
     }
 
     [Theory]

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Kernels;
 using Distributed.Engine.Parallel;
 using Distributed.Engine.Serving;
 using Distributed.Engine.Tests.Model;
@@ -32,7 +33,8 @@ internal sealed class ServingWorld : IDisposable
         int maxTokensPerStep = 512,
         int? cacheTokenCount = null,
         Action<RandomCheckpoint>? change = null,
-        ModelMesh? mesh = null)
+        ModelMesh? mesh = null,
+        CacheFormat cacheFormat = CacheFormat.Float32)
     {
         _checkpoint = new RandomCheckpoint(Config, TensorType.Float32, seed: 1);
         change?.Invoke(_checkpoint);
@@ -40,7 +42,12 @@ internal sealed class ServingWorld : IDisposable
             _checkpoint,
             worldSize,
             EmbeddingLayout.SplitByDimension,
-            ModelWorld.Options(maxSequenceLength, maxBatchSize, maxTokensPerStep: maxTokensPerStep) with { CacheTokenCount = cacheTokenCount, Mesh = mesh });
+            ModelWorld.Options(maxSequenceLength, maxBatchSize, maxTokensPerStep: maxTokensPerStep) with
+            {
+                CacheTokenCount = cacheTokenCount,
+                CacheFormat = cacheFormat,
+                Mesh = mesh,
+            });
         Scheduler = new InferenceScheduler(World.Model, World.Leader, [2], options);
     }
 

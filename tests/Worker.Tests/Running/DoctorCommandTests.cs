@@ -39,6 +39,42 @@ public sealed class DoctorCommandTests
         Assert.Contains("consolidated.00.pth is missing", first.GetProperty("message").GetString(), StringComparison.Ordinal);
     }
 
+    /// <summary>What a run with these options would take is told without running it.</summary>
+    [Fact]
+    public async Task Doctor_FormatsOfWeightsAndCache_AreCounted()
+    {
+        using var folder = new TemporaryFolder();
+        var converted = Path.Combine(folder.Path, "int8");
+        string[] options = ["--world-size", "2", "--max-seq-len", "192", "--max-batch-size", "4", "--format", "json", "--skip-checksums"];
+
+        var asStored = await WorkerProgram.RunAsync(["doctor", Repository.DemoCheckpoint, .. options]);
+        var asked = await WorkerProgram.RunAsync(
+            ["doctor", Repository.DemoCheckpoint, "--dtype", "int8", "--cache-dtype", "int8", "--kv-cache-tokens", "200", .. options]);
+        var conversion = await WorkerProgram.RunAsync("convert", "--model", Repository.DemoCheckpoint, "--output", converted, "--dtype", "int8");
+        var quantized = await WorkerProgram.RunAsync(["doctor", converted, .. options]);
+        var text = await WorkerProgram.RunAsync("doctor", converted, "--cache-dtype", "bf16", "--kv-cache-tokens", "2049", "--skip-checksums");
+        var refused = await WorkerProgram.RunAsync("doctor", converted, "--cache-dtype", "fp8", "--kv-cache-tokens", "100");
+
+        Assert.Equal((0, 0, 0, 0), (asStored.ExitCode, asked.ExitCode, conversion.ExitCode, quantized.ExitCode));
+        var (a, b, c) = (Rank(asStored), Rank(asked), Rank(quantized));
+        Assert.Equal(4 * 192 * 2 * 6 * 2 * 16 * 4, a.CacheBytes); // rows, positions, keys and values, layers, heads, width, bytes
+        Assert.Equal(256 * 2 * 6 * 2 * (16 + 4), b.CacheBytes); // whole blocks, a scale a head
+        Assert.InRange(b.WeightBytes / (double)a.WeightBytes, 0.53, 0.7); // 8.5 of 16 bits, and groups of 16 columns padded to blocks
+        Assert.Equal(b.WeightBytes, c.WeightBytes);
+        Assert.Contains("quantised to int8, the embedding bfloat16", text.Output, StringComparison.Ordinal);
+        Assert.Contains("a cache of 33 blocks of 64 positions in bf16", text.Output, StringComparison.Ordinal);
+        Assert.Equal(2, refused.ExitCode);
+        Assert.Contains("--cache-dtype fp8 is none of f32, bf16, int8.", refused.Error, StringComparison.Ordinal);
+        Assert.Contains("--kv-cache-tokens 100 holds less than one row of --max-seq-len 2048", refused.Error, StringComparison.Ordinal);
+
+        static (long WeightBytes, long CacheBytes) Rank(WorkerOutcome outcome)
+        {
+            using var document = JsonDocument.Parse(outcome.Output);
+            var rank = document.RootElement.GetProperty("world_sizes")[0];
+            return (rank.GetProperty("rank_weight_bytes").GetInt64(), rank.GetProperty("rank_cache_bytes").GetInt64());
+        }
+    }
+
     [Fact]
     public async Task Doctor_Mesh_TellsOfTheRankOfTheStageThatHasMost()
     {

@@ -96,6 +96,11 @@ public sealed class WorkerProgramTests(OneShardDemo demo) : IClassFixture<OneSha
             results.Add(outcome.Output[..outcome.Output.IndexOf("\"stats\"", StringComparison.Ordinal)]);
         }
 
+        // A cache of two rows: the four prompts run two by two.
+        var narrow = await WorkerProgram.RunAsync(
+            Greedy("complete", [.. options, "--max-seq-len", "100", "--kv-cache-tokens", "256", "--cache-dtype", "f32", .. prompts]));
+        results.Add(narrow.Output[..narrow.Output.IndexOf("\"stats\"", StringComparison.Ordinal)]);
+
         Assert.Single(results.Distinct());
     }
 

@@ -1,0 +1,41 @@
+using Distributed.Engine.Kernels;
+using Distributed.Engine.Serving;
+
+namespace Distributed.Engine.Tests.Serving;
+
+/// <summary>Prefixes, preemption and ranks with keys and values in fewer bits: what is reused or computed again is what was there.</summary>
+public sealed class NarrowCacheTests
+{
+    [Theory]
+    [InlineData(CacheFormat.BFloat16)]
+    [InlineData(CacheFormat.Int8)]
+    public async Task Answers_InACrowdWithFewBlocks_HaveTheBitsThatEachHasAlone(CacheFormat format)
+    {
+        var requests = Enumerable.Range(0, 8).Select(number => new InferenceRequest
+        {
+            // Half of them begin alike.
+            Prompt = [.. ServingWorld.Prompt(number % 2 == 0 ? 1 : number, 70), .. ServingWorld.Prompt(100 + number, 5)],
+            MaxTokens = 120,
+            Seed = number,
+            StopTokenIds = [],
+        }).ToArray();
+        var expected = new List<string>();
+        foreach (var request in requests)
+        {
+            using var alone = new ServingWorld(cacheFormat: format).Start();
+            expected.Add(ServingWorld.Bits(await alone.AnswerAsync(request).DefaultTimeout()));
+        }
+
+        using var world = new ServingWorld(worldSize: 2, maxBatchSize: 8, maxTokensPerStep: 60, cacheTokenCount: 512, cacheFormat: format).Start();
+        var answers = requests.Select(request => world.AnswerAsync(request)).ToArray();
+
+        for (var number = 0; number < requests.Length; number++)
+        {
+            Assert.Equal(expected[number], ServingWorld.Bits(await answers[number].DefaultTimeout()));
+        }
+
+        var snapshot = world.Scheduler.Snapshot();
+        Assert.True(snapshot.CachedPromptTokens > 0, "No prefix was reused.");
+        Assert.True(snapshot.Preemptions > 0, "Nothing was preempted.");
+    }
+}
