@@ -32,6 +32,9 @@ internal sealed unsafe class BenchModel : IDisposable
 
     public LlamaConfig Config { get; }
 
+    /// <summary>How elements are stored.</summary>
+    public TensorType Type => _type;
+
     /// <summary>Elements of the matrices that a token passes through; of the embedding it reads one row.</summary>
     public long MatrixElementCount { get; }
 

@@ -68,7 +68,14 @@ internal static unsafe class AttentionKernel
             var scale = (BlockLength * rowByteCount) + (start % BlockLength * sizeof(float)); // where the format has scales
             var keys = operands.Keys + block;
             var values = operands.Values + block;
-            Score<TLanes, TCache>(keys + row, count, operands.Queries, headCount, paddedDimension, scores);
+
+            // Hardware follows a stream within a page; a head's blocks lie apart. So values are asked for while keys are used, and the next block's keys
+            // while values are, of a token that is the first of its sequence in this step: those behind it find the blocks in the caches.
+            var valuesAhead = operands.Prefetches ? values + row : null;
+            var keysAhead = operands.Prefetches && blockEnd < operands.PositionCount
+                ? operands.Keys + (operands.Blocks[blockEnd / BlockLength] * operands.BlockByteCount)
+                : null;
+            AttentionScores.Compute<TLanes, TCache>(keys + row, count, operands.Queries, headCount, paddedDimension, scores, valuesAhead);
             if (TCache.HasScales)
             {
                 Scale<TLanes>(scores, headCount, (float*)(keys + scale), count);
@@ -86,7 +93,7 @@ internal static unsafe class AttentionKernel
                 Scale<TLanes>(scores, headCount, (float*)(values + scale), count);
             }
 
-            WeightValues<TLanes, TCache>(scores, headCount, values + row, count, paddedDimension, first ? sums : blockSums);
+            WeightValues<TLanes, TCache>(scores, headCount, values + row, count, paddedDimension, first ? sums : blockSums, keysAhead);
             for (var head = 0; head < headCount; head++)
             {
                 if (first)
@@ -113,24 +120,6 @@ internal static unsafe class AttentionKernel
                 operands.Output + (head * operands.HeadDimension),
                 operands.HeadDimension);
         }
-    }
-
-    private static void Score<TLanes, TCache>(byte* keys, int count, float* queries, int headCount, int paddedDimension, float* scores)
-        where TLanes : unmanaged, ILanes<TLanes>
-        where TCache : struct, ICacheFormat
-    {
-        if (typeof(TCache) != typeof(Float32Cache))
-        {
-            AttentionScores.Compute<TLanes, TCache>(keys, count, queries, headCount, paddedDimension, scores);
-            return;
-        }
-
-        LinearKernel.Multiply<TLanes, Float32Format>(
-            new LinearWeights((nint)keys, (nint)paddedDimension * sizeof(float), 1, paddedDimension),
-            new LinearInputs((nint)queries, paddedDimension, headCount),
-            new LinearOutputs((nint)scores, BlockLength),
-            0,
-            count);
     }
 
     // rows[head, i] *= scales[i]
@@ -183,7 +172,7 @@ internal static unsafe class AttentionKernel
 
     // sums[head, d] = sum over i of weights[head, i] * values[i, d], ascending in i.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void WeightValues<TLanes, TCache>(float* weights, int headCount, byte* values, int count, int paddedDimension, float* sums)
+    private static void WeightValues<TLanes, TCache>(float* weights, int headCount, byte* values, int count, int paddedDimension, float* sums, byte* ahead)
         where TLanes : unmanaged, ILanes<TLanes>
         where TCache : struct, ICacheFormat
     {
@@ -202,6 +191,11 @@ internal static unsafe class AttentionKernel
                 var value = values + (d * TCache.ElementSize);
                 for (var i = 0; i < count; i++, value += rowByteCount)
                 {
+                    if (ahead != null)
+                    {
+                        LaneOperations.Prefetch<TLanes>(ahead + (i * rowByteCount), rowByteCount);
+                    }
+
                     var lanes = TCache.Load<TLanes>(value);
                     sum0 = TLanes.FusedMultiplyAdd(TLanes.Create(weight[i]), lanes, sum0);
                     sum1 = TLanes.FusedMultiplyAdd(TLanes.Create(weight[BlockLength + i]), lanes, sum1);
@@ -213,23 +207,51 @@ internal static unsafe class AttentionKernel
                 TLanes.Store(sum1, sum + paddedDimension + d);
                 TLanes.Store(sum2, sum + (2 * paddedDimension) + d);
                 TLanes.Store(sum3, sum + (3 * paddedDimension) + d);
+                ahead = null;
             }
         }
 
         for (; head < headCount; head++)
         {
-            WeightValues<TLanes, TCache>(weights + (head * BlockLength), values, count, paddedDimension, sums + (head * paddedDimension));
+            WeightValues<TLanes, TCache>(weights + (head * BlockLength), values, count, paddedDimension, sums + (head * paddedDimension), ahead);
+            ahead = null;
         }
     }
 
-    // One head: two pieces of the vector side by side hide half of the latency of the sums.
+    // One head: four pieces of the vector side by side hide the latency of the sums.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void WeightValues<TLanes, TCache>(float* weights, byte* values, int count, int paddedDimension, float* sums)
+    private static void WeightValues<TLanes, TCache>(float* weights, byte* values, int count, int paddedDimension, float* sums, byte* ahead)
         where TLanes : unmanaged, ILanes<TLanes>
         where TCache : struct, ICacheFormat
     {
         var rowByteCount = (nint)paddedDimension * TCache.ElementSize;
         nint d = 0;
+        for (; d + 64 <= paddedDimension; d += 64)
+        {
+            var sum0 = TLanes.Create(0);
+            var (sum1, sum2, sum3) = (sum0, sum0, sum0);
+            var value = values + (d * TCache.ElementSize);
+            for (var i = 0; i < count; i++, value += rowByteCount)
+            {
+                if (ahead != null)
+                {
+                    LaneOperations.Prefetch<TLanes>(ahead + (i * rowByteCount), rowByteCount);
+                }
+
+                var weight = TLanes.Create(weights[i]);
+                sum0 = TLanes.FusedMultiplyAdd(weight, TCache.Load<TLanes>(value), sum0);
+                sum1 = TLanes.FusedMultiplyAdd(weight, TCache.Load<TLanes>(value + (16 * TCache.ElementSize)), sum1);
+                sum2 = TLanes.FusedMultiplyAdd(weight, TCache.Load<TLanes>(value + (32 * TCache.ElementSize)), sum2);
+                sum3 = TLanes.FusedMultiplyAdd(weight, TCache.Load<TLanes>(value + (48 * TCache.ElementSize)), sum3);
+            }
+
+            TLanes.Store(sum0, sums + d);
+            TLanes.Store(sum1, sums + d + 16);
+            TLanes.Store(sum2, sums + d + 32);
+            TLanes.Store(sum3, sums + d + 48);
+            ahead = null;
+        }
+
         for (; d + 32 <= paddedDimension; d += 32)
         {
             var sum0 = TLanes.Create(0);
@@ -237,6 +259,11 @@ internal static unsafe class AttentionKernel
             var value = values + (d * TCache.ElementSize);
             for (var i = 0; i < count; i++, value += rowByteCount)
             {
+                if (ahead != null)
+                {
+                    LaneOperations.Prefetch<TLanes>(ahead + (i * rowByteCount), rowByteCount);
+                }
+
                 var weight = TLanes.Create(weights[i]);
                 sum0 = TLanes.FusedMultiplyAdd(weight, TCache.Load<TLanes>(value), sum0);
                 sum1 = TLanes.FusedMultiplyAdd(weight, TCache.Load<TLanes>(value + (16 * TCache.ElementSize)), sum1);
@@ -244,6 +271,7 @@ internal static unsafe class AttentionKernel
 
             TLanes.Store(sum0, sums + d);
             TLanes.Store(sum1, sums + d + 16);
+            ahead = null;
         }
 
         for (; d < paddedDimension; d += 16)

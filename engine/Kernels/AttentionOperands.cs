@@ -39,6 +39,9 @@ internal unsafe struct AttentionOperands
     /// <summary>The end of the positions to attend to, behind the token's own; at least 1.</summary>
     public int PositionCount;
 
+    /// <summary>Whether keys and values are asked for ahead of their use, as they are likely to be in no cache.</summary>
+    public bool Prefetches;
+
     /// <summary>Multiplies the scores.</summary>
     public float Scale;
 }

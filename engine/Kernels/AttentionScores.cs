@@ -3,8 +3,7 @@ using System.Runtime.CompilerServices;
 namespace Distributed.Engine.Kernels;
 
 /// <summary>
-/// scores[h, i] = keys[i] . queries[h], canonical dot products over the head, of keys that are widened as they are read; what <see cref="LinearKernel"/> computes of
-/// float32 keys.
+/// scores[h, i] = keys[i] . queries[h], canonical dot products over the head (<see cref="LinearKernel"/>), of keys that are widened as they are read.
 /// </summary>
 internal static unsafe class AttentionScores
 {
@@ -15,25 +14,28 @@ internal static unsafe class AttentionScores
     /// <param name="headCount">Heads.</param>
     /// <param name="paddedDimension">Elements of a row.</param>
     /// <param name="scores">[head, <see cref="AttentionKernel.BlockLength"/>]</param>
-    public static void Compute<TLanes, TCache>(byte* keys, int count, float* queries, int headCount, int paddedDimension, float* scores)
+    /// <param name="ahead">As many rows that will be needed next and are asked for meanwhile; <see langword="null"/> for none.</param>
+    public static void Compute<TLanes, TCache>(byte* keys, int count, float* queries, int headCount, int paddedDimension, float* scores, byte* ahead)
         where TLanes : unmanaged, ILanes<TLanes>
         where TCache : struct, ICacheFormat
     {
         var head = 0;
         for (; TLanes.HasLargeRegisterFile && head + 4 <= headCount; head += 4)
         {
-            FourHeads<TLanes, TCache>(keys, count, queries + (head * paddedDimension), paddedDimension, scores + (head * AttentionKernel.BlockLength));
+            FourHeads<TLanes, TCache>(keys, count, queries + (head * paddedDimension), paddedDimension, scores + (head * AttentionKernel.BlockLength), ahead);
+            ahead = null;
         }
 
         for (; head < headCount; head++)
         {
-            OneHead<TLanes, TCache>(keys, count, queries + (head * paddedDimension), paddedDimension, scores + (head * AttentionKernel.BlockLength));
+            OneHead<TLanes, TCache>(keys, count, queries + (head * paddedDimension), paddedDimension, scores + (head * AttentionKernel.BlockLength), ahead);
+            ahead = null;
         }
     }
 
     // Two positions against four heads: each element that is widened serves four products.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void FourHeads<TLanes, TCache>(byte* keys, int count, float* queries, int paddedDimension, float* scores)
+    private static void FourHeads<TLanes, TCache>(byte* keys, int count, float* queries, int paddedDimension, float* scores, byte* ahead)
         where TLanes : unmanaged, ILanes<TLanes>
         where TCache : struct, ICacheFormat
     {
@@ -41,6 +43,12 @@ internal static unsafe class AttentionScores
         var firsts = stackalloc float[4];
         for (var i = 0; i < count; i += 2)
         {
+            if (ahead != null)
+            {
+                LaneOperations.Prefetch<TLanes>(ahead, 2 * rowByteCount);
+                ahead += 2 * rowByteCount;
+            }
+
             var row0 = keys + (i * rowByteCount);
             var row1 = i + 1 < count ? row0 + rowByteCount : row0; // the last one twice
             var sum00 = TLanes.Create(0);
@@ -70,7 +78,7 @@ internal static unsafe class AttentionScores
 
     // Four positions side by side hide the latency of the sums.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void OneHead<TLanes, TCache>(byte* keys, int count, float* query, int paddedDimension, float* scores)
+    private static void OneHead<TLanes, TCache>(byte* keys, int count, float* query, int paddedDimension, float* scores, byte* ahead)
         where TLanes : unmanaged, ILanes<TLanes>
         where TCache : struct, ICacheFormat
     {
@@ -78,6 +86,12 @@ internal static unsafe class AttentionScores
         var i = 0;
         for (; i + 4 <= count; i += 4, keys += 4 * rowByteCount)
         {
+            if (ahead != null)
+            {
+                LaneOperations.Prefetch<TLanes>(ahead, 4 * rowByteCount);
+                ahead += 4 * rowByteCount;
+            }
+
             var sum0 = TLanes.Create(0);
             var (sum1, sum2, sum3) = (sum0, sum0, sum0);
             var row = keys;

@@ -29,6 +29,18 @@ internal static unsafe class LaneOperations
         Unsafe.CopyBlockUnaligned(destination, lanes, (uint)count * sizeof(float));
     }
 
+    /// <summary>Asks for the cache lines of some bytes; see <see cref="ILanes{TSelf}.Prefetch"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch<TLanes>(byte* data, nint byteCount)
+        where TLanes : unmanaged, ILanes<TLanes>
+    {
+        const int LineByteCount = 64;
+        for (nint offset = 0; offset < byteCount; offset += LineByteCount)
+        {
+            TLanes.Prefetch(data + offset);
+        }
+    }
+
     /// <summary>The lane tree: (lane j + lane j+8), then +4, +2, +1.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum<TLanes>(TLanes value)

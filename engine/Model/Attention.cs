@@ -155,6 +155,7 @@ internal sealed unsafe class Attention
                 HeadDimension = config.HeadDimension,
                 FirstPosition = window == 0 ? 0 : Math.Max(0, token.Position + 1 - window),
                 PositionCount = token.Position + 1,
+                Prefetches = index == 0 || _command.Tokens[_start + index - 1].Slot != token.Slot,
                 Scale = _scale,
             });
         }

@@ -98,6 +98,7 @@ public sealed unsafe class AttentionKernelTests
                 HeadCount = queries.Length,
                 HeadDimension = dimension,
                 PositionCount = keys.Length,
+                Prefetches = keys.Length % 2 == 0,
                 Scale = scale,
             });
         }
