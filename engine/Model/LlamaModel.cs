@@ -122,6 +122,11 @@ public sealed class LlamaModel : IDisposable
         KernelSet kernels,
         IProgress<(long Done, long Total)>? progress = null)
     {
+        if (options.Torch is not null)
+        {
+            TorchSupport.Require(checkpoint);
+        }
+
         options = options with { WeightFormat = WeightFormats.Of(checkpoint, options.WeightFormat) };
         var mapped = checkpoint.Map();
         try

@@ -1,8 +1,22 @@
+using Distributed.Engine.Checkpoints;
+
 namespace Distributed.Engine.Model;
 
 /// <summary>The door to the Torch backend, which is compiled only with <c>-p:Torch=…</c>: all that the rest of the engine knows of it.</summary>
 public static class TorchSupport
 {
+    /// <summary>Fails for a checkpoint that the Torch backend cannot compute with.</summary>
+    /// <exception cref="CheckpointException">It is quantised.</exception>
+    public static void Require(CheckpointSource checkpoint)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        if (checkpoint.Quantization is { } type)
+        {
+            throw new CheckpointException(
+                $"The checkpoint is quantised to {type.ToString().ToLowerInvariant()}, which is laid out for --backend managed; use that, or the checkpoint that it was made from.");
+        }
+    }
+
 #if TORCH
     /// <summary>Why this build has no Torch backend, in one sentence that says how to build it; <see langword="null"/> where it has one.</summary>
     public static string? FindProblem() => null;

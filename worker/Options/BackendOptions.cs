@@ -32,6 +32,11 @@ internal static class BackendOptions
             return null;
         }
 
+        if (values[OptionCatalog.CacheDataType] is { } cache)
+        {
+            problems.Add($"{cache.Source} {OptionReader.Shown(cache.Last)} belongs to --{OptionCatalog.Backend} managed; the cache of torch follows --{OptionCatalog.MatmulPrecision}, so leave it out.");
+        }
+
         if (TorchSupport.FindProblem() is { } problem)
         {
             problems.Add(problem);

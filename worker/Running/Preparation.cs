@@ -1,5 +1,6 @@
 using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Generation;
+using Distributed.Engine.Model;
 using Distributed.Engine.Parallel;
 using Distributed.Engine.Tokenizers;
 using Distributed.Engine.Weights;
@@ -70,6 +71,11 @@ internal sealed class Preparation : IDisposable
         try
         {
             checkpoint.Config.RequireSequenceLength(options.MaxSequenceLength);
+            if (options.Torch is not null)
+            {
+                TorchSupport.Require(checkpoint);
+            }
+
             _ = WeightFormats.Of(checkpoint, options.WeightFormat); // says what a quantised checkpoint cannot be run in
             _ = ShardPlan.Create(checkpoint.Config, mesh.StageSize, rank: 0); // says which world sizes cannot be
             LayerSplit.RequireStages(checkpoint.Config.LayerCount, mesh.StageCount);

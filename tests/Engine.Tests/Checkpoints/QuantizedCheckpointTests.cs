@@ -145,9 +145,11 @@ public sealed class QuantizedCheckpointTests : IDisposable
         var meta = Assert.Throws<CheckpointException>(
             () => CheckpointConverter.Convert(demo, _folder["meta"], new() { Layout = CheckpointLayout.Meta, Quantization = TensorType.Int8 }));
         var other = Assert.Throws<CheckpointException>(() => Logits(_folder["small"], 1, WeightFormat.Int8));
+        var torch = Assert.Throws<CheckpointException>(() => TorchSupport.Require(quantized));
 
         Assert.Contains("quantised to int4, which has lost what other forms need; convert the one that it was made from", lossy.Message, StringComparison.Ordinal);
         Assert.Contains("write the layout huggingface", meta.Message, StringComparison.Ordinal);
+        Assert.Contains("is quantised to int4, which is laid out for --backend managed", torch.Message, StringComparison.Ordinal);
         Assert.Contains("is quantised to int4 and cannot be run in int8; leave --dtype out", other.Message, StringComparison.Ordinal);
     }
 

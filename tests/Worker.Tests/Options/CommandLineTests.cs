@@ -144,6 +144,12 @@ public sealed class CommandLineTests
     public void Read_OptionOfAnotherBackend_SaysWhichHasIt(string option, string value, string expected) => Assert.Equal([expected], Problems(option, value));
 
     [Fact]
+    public void Read_TorchWithACacheType_IsRefused()
+        => Assert.Contains(
+            "--cache-dtype int8 belongs to --backend managed; the cache of torch follows --matmul-precision, so leave it out.",
+            Problems("--backend", "torch", "--cache-dtype", "int8"));
+
+    [Fact]
     public void Read_TorchWhereItIsNotBuiltIn_SaysHowToBuildIt()
     {
         Assert.SkipUnless(TorchSupport.FindProblem() is not null, "This build has it.");
@@ -201,9 +207,9 @@ public sealed class CommandLineTests
         Assert.Empty(line.Problems);
     }
 
-    private static List<string> Problems(string option, string text)
+    private static List<string> Problems(params string[] options)
     {
-        var line = CommandLine.Parse(["complete", "--ckpt-dir", "c", "--tokenizer-path", "t", option, text]);
+        var line = CommandLine.Parse(["complete", "--ckpt-dir", "c", "--tokenizer-path", "t", .. options]);
         RunOptions.Read("complete", line.Values, line.Problems);
         return line.Problems;
     }
