@@ -152,8 +152,12 @@ public sealed class BundledWorkerTests : IClassFixture<BundledWorkerTests.Copy>,
     {
         _copy.Worker(NoPreflight + $"exec '{TestProgram.Path}' attach-and-never-read");
         var launch = _distrun.Start("--nproc-per-node", "2", "worker");
-        await launch.StandardOutput.ReadLineAsync().DefaultTimeout();
-        await launch.StandardError.ReadLineAsync().DefaultTimeout();
+        Assert.StartsWith("attached", await launch.StandardOutput.ReadLineAsync().DefaultTimeout(), StringComparison.Ordinal);
+        for (var line = ""; !line.Contains("attached as rank 1", StringComparison.Ordinal);) // after what the launcher itself has to say
+        {
+            line = await launch.StandardError.ReadLineAsync().DefaultTimeout() ?? throw new EndOfStreamException();
+        }
+
         var guardian = Assert.Single(Children(launch.Id), id => File.ReadAllText($"/proc/{id}/cmdline").Contains("distrun-guardian", StringComparison.Ordinal));
         Assert.Equal(0, Posix.Kill(guardian, Posix.SigKill));
         foreach (var id in _distrun.Processes().Where(id => id != launch.Id && stopped))
