@@ -247,9 +247,9 @@ internal sealed partial class LocalAgent : IDisposable
         }
 
         var when = string.Create(CultureInfo.InvariantCulture, $"{delay.TotalSeconds:0.###} s ({_restarts.Used} of {_options.Restarts.MaxRestarts})");
+        ListenToSignals();
         Say($"rank {cause.Rank} failed first ({FailureReport.Describe(cause)}); restart {number} of the group in {when}{TellOutliving()}.");
         _events.GroupRestarts(groupRank: 0, number, cause, delay);
-        ListenToSignals();
         _port = Task.Run(ChoosePort);
         _identity = _identity is null ? null : Task.Run(JobIdentity.Create);
         return Pause(delay);

@@ -3,6 +3,8 @@ namespace Distributed.Tests;
 /// <summary>A folder of its own for a test, removed after it.</summary>
 internal sealed class TemporaryFolder : IDisposable
 {
+    private const int MaxAttempts = 100;
+
     public string Path { get; } = Directory.CreateTempSubdirectory("distrun-test-").FullName;
 
     /// <summary>The path of a file in it.</summary>
@@ -27,5 +29,19 @@ internal sealed class TemporaryFolder : IDisposable
         return this[name];
     }
 
-    public void Dispose() => Directory.Delete(Path, recursive: true);
+    public void Dispose()
+    {
+        // The guardian of a launcher that was killed removes its part at the same moment.
+        for (var attempt = 0; Directory.Exists(Path); attempt++)
+        {
+            try
+            {
+                Directory.Delete(Path, recursive: true);
+            }
+            catch (Exception exception) when (attempt < MaxAttempts && exception is IOException)
+            {
+                Thread.Sleep(10);
+            }
+        }
+    }
 }

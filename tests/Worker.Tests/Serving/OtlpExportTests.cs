@@ -17,12 +17,10 @@ public class OtlpExportTests
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
         var received = ReceiveAsync(listener, path);
-        await using (var server = await TestServer.StartAsync())
+        using (OtlpExport.Start(new Uri($"http://{listener.LocalEndpoint}{path}"), rank: 3))
         {
-            using (OtlpExport.Start(new Uri($"http://{listener.LocalEndpoint}{path}"), rank: 3))
-            {
-                await server.PostAsync("/v1/completions", """{"prompt":"Once upon a time","max_tokens":2}""");
-            }
+            await using var server = await TestServer.StartAsync(); // whose end waits for that of its requests, which their clients do not
+            await server.PostAsync("/v1/completions", """{"prompt":"Once upon a time","max_tokens":2}""");
         }
 
         var requests = await received.DefaultTimeout();
