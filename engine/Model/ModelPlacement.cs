@@ -6,9 +6,20 @@ namespace Distributed.Engine.Model;
 /// <summary>Places a checkpoint's layers on the ranks before any weight is read.</summary>
 public static class ModelPlacement
 {
-    /// <summary>What the device of a rank has left for it: of the processor, the rank's share of the machine's free memory.</summary>
+    /// <summary>
+    /// What the device of a rank has left for it: of a GPU its free memory, shared with the other ranks that have the same one; of the processor the rank's share of the machine's
+    /// free memory.
+    /// </summary>
+    /// <param name="options">Which backend, and of a GPU the rank's number on this machine.</param>
     /// <param name="localRankCount">Ranks of this machine.</param>
-    public static long FreeByteCount(int localRankCount) => HostMemory.FreeByteCount / Math.Max(1, localRankCount);
+    /// <exception cref="BackendException">The GPU is missing, or does not say what it has.</exception>
+    public static long FreeByteCount(LlamaModelOptions options, int localRankCount)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return options.Torch is { Device: TorchDeviceKind.Cuda } torch
+            ? TorchSupport.FreeByteCount(torch, options.ThreadCount)
+            : HostMemory.FreeByteCount / Math.Max(1, localRankCount);
+    }
 
     /// <summary>Makes the map.</summary>
     /// <param name="checkpoint">The whole checkpoint.</param>
@@ -23,14 +34,15 @@ public static class ModelPlacement
         ArgumentNullException.ThrowIfNull(checkpoint);
         ArgumentNullException.ThrowIfNull(options);
         using var mapped = checkpoint.Map();
+        var stored = mapped[LlamaTensors.FirstMatrix].Type;
         return DeviceMap.Create(
             checkpoint.Config,
-            mapped[LlamaTensors.FirstMatrix].Type,
+            options.Torch?.TypeOf(stored) ?? stored,
             options.WeightFormat,
             (long)options.CacheBlockCount * KeyValueCache.BlockLength,
             options.Mesh ?? ModelMesh.OneStage(free.Length),
             policy,
             free,
-            options.CacheFormat);
+            options.Torch?.CacheFormatOf(stored) ?? options.CacheFormat);
     }
 }

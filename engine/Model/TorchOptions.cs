@@ -1,3 +1,6 @@
+using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Kernels;
+
 namespace Distributed.Engine.Model;
 
 /// <summary>Where the Torch backend computes.</summary>
@@ -68,4 +71,23 @@ public sealed record TorchOptions
 
     /// <summary>How sums travel.</summary>
     public NcclUse Nccl { get; init; }
+
+    /// <summary>What the matrices are on a device that multiplies every type.</summary>
+    /// <param name="stored">How the checkpoint has them.</param>
+    internal TensorType TypeOf(TensorType stored) => DataType switch
+    {
+        TorchDataType.Float32 => TensorType.Float32,
+        TorchDataType.BFloat16 => TensorType.BFloat16,
+        TorchDataType.Float16 => TensorType.Float16,
+        _ => stored,
+    };
+
+    /// <summary>As wide as the elements of the key-value cache.</summary>
+    /// <param name="stored">How the checkpoint has the matrices.</param>
+    internal CacheFormat CacheFormatOf(TensorType stored)
+        => Precision == TorchPrecision.Medium && TypeOf(stored) != TensorType.Float32 ? CacheFormat.BFloat16 : CacheFormat.Float32;
+
+    /// <summary>Ranks of this host that have the same GPU as this one, itself included.</summary>
+    /// <param name="gpuCount">GPUs of the host, at least 1; rank r has number r modulo this.</param>
+    internal int SharersOf(int gpuCount) => (LocalWorldSize - (LocalRank % gpuCount) + gpuCount - 1) / gpuCount;
 }

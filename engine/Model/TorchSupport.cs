@@ -24,6 +24,9 @@ public static class TorchSupport
     internal static ComputeBackend Create(RankShard shard, TorchOptions options, IProgress<(long Done, long Total)>? progress)
         => new Torch.TorchBackend(shard, options, progress);
 
+    /// <summary>What this rank's GPU has free for it.</summary>
+    internal static long FreeByteCount(TorchOptions options, int threadCount) => Torch.TorchDevice.FreeByteCount(options, threadCount);
+
     /// <summary>How fast the device reads its memory, in GB/s.</summary>
     internal static double MeasureReadBandwidth(TorchOptions options, int threadCount) => Torch.TorchProbe.MeasureReadBandwidth(options, threadCount);
 #else
@@ -33,6 +36,9 @@ public static class TorchSupport
 
     internal static ComputeBackend Create(RankShard shard, TorchOptions options, IProgress<(long Done, long Total)>? progress)
         => throw new BackendException(FindProblem()!);
+
+    /// <summary>What this rank's GPU has free for it.</summary>
+    internal static long FreeByteCount(TorchOptions options, int threadCount) => throw new BackendException(FindProblem()!);
 
     /// <summary>How fast the device reads its memory, in GB/s.</summary>
     internal static double MeasureReadBandwidth(TorchOptions options, int threadCount) => throw new BackendException(FindProblem()!);

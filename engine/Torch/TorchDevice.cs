@@ -66,6 +66,18 @@ internal sealed class TorchDevice
         return new TorchDevice(device, type, options.Precision, $"torch {Name(device)}{shared} {Name(type)}");
     }
 
+    /// <summary>What this rank's GPU has free for it, before anything is loaded: its share where ranks have one GPU together.</summary>
+    /// <param name="options">A GPU, and the rank's number.</param>
+    /// <param name="threadCount">Threads of libtorch in this process.</param>
+    /// <exception cref="BackendException">libtorch, the driver or a GPU is missing, or the driver does not say.</exception>
+    public static long FreeByteCount(TorchOptions options, int threadCount)
+    {
+        var device = Open(options, TensorType.Float32, threadCount);
+        return CudaDriver.MemoryOfCurrent() is { } memory
+            ? memory.Free / options.SharersOf(Math.Max(1, cuda.device_count()))
+            : throw new BackendException($"The driver does not say what memory {Name(device.Device)} has free; give --split in place of --device-map.");
+    }
+
     /// <summary>torch's type of a stored element.</summary>
     public static ScalarType TypeOf(TensorType type) => type switch
     {

@@ -189,7 +189,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
     private (DeviceMap? Map, string? Problem) Place(ProcessGroup group, Preparation preparation, LlamaModelOptions options, DeviceMapPolicy policy)
     {
         var free = new long[group.WorldSize];
-        group.AllGather<long>([ModelPlacement.FreeByteCount(environment.LocalWorldSize)], free, new CollectiveOptions(PlacedTag, LoadLimit));
+        group.AllGather<long>([ModelPlacement.FreeByteCount(options, environment.LocalWorldSize)], free, new CollectiveOptions(PlacedTag, LoadLimit));
         var placed = ModelPlacement.Create(preparation.Checkpoint, options, policy, free);
         if (group.Rank == 0 && placed.Map is { } map)
         {

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Kernels;
+using Distributed.Engine.Model;
 using Distributed.Engine.Parallel;
 using Distributed.Engine.Weights;
 
@@ -145,5 +146,31 @@ public sealed class DeviceMapTests
 
         Assert.Null(mesh);
         Assert.Contains(clause, problem, StringComparison.Ordinal);
+    }
+
+    /// <summary>What the Torch backend has on its device: its own types, and a cache as wide as its precision says.</summary>
+    [Theory]
+    [InlineData(TorchDataType.Stored, TorchPrecision.High, TensorType.BFloat16, CacheFormat.Float32)]
+    [InlineData(TorchDataType.Stored, TorchPrecision.Medium, TensorType.BFloat16, CacheFormat.BFloat16)]
+    [InlineData(TorchDataType.Float16, TorchPrecision.Medium, TensorType.Float16, CacheFormat.BFloat16)]
+    [InlineData(TorchDataType.Float32, TorchPrecision.Medium, TensorType.Float32, CacheFormat.Float32)]
+    public void Torch_OfBFloat16Files_CountsWhatItsDeviceHolds(TorchDataType type, TorchPrecision precision, TensorType weights, CacheFormat cache)
+    {
+        var torch = new TorchOptions { DataType = type, Precision = precision };
+
+        Assert.Equal((weights, cache), (torch.TypeOf(TensorType.BFloat16), torch.CacheFormatOf(TensorType.BFloat16)));
+    }
+
+    [Theory]
+    [InlineData(2, "1 1")]
+    [InlineData(8, "1 1 1")]
+    [InlineData(1, "4 4 4 4")]
+    [InlineData(2, "3 2 3 2 3")]
+    [InlineData(3, "2 1 1 2")]
+    public void Torch_RanksBeyondTheLastGpu_ShareFromTheFirstOn(int gpuCount, string expected)
+    {
+        var count = expected.Split(' ').Length;
+
+        Assert.Equal(expected, string.Join(' ', Enumerable.Range(0, count).Select(rank => new TorchOptions { LocalRank = rank, LocalWorldSize = count }.SharersOf(gpuCount))));
     }
 }
