@@ -75,7 +75,7 @@ public sealed class UnigramTokenizerTests
         Assert.Equal([3, 0, 4], tokenizer.Encode("axyb", false, false)); // a run of unknown characters is one
     }
 
-    /// <summary>Neither a run nor pieces that overlap everywhere make it slow. The limit is wide, as machines differ.</summary>
+    /// <summary>Neither a run nor pieces that overlap everywhere make it slow: what is quadratic would take hours. The limit is wide, as machines differ and are busy.</summary>
     [Theory]
     [InlineData("a")]
     [InlineData(" ")]
@@ -95,7 +95,7 @@ public sealed class UnigramTokenizerTests
         var started = Stopwatch.GetTimestamp();
         var ids = tokenizer.Encode(text, bos: false, eos: false);
 
-        Assert.InRange(Stopwatch.GetElapsedTime(started), TimeSpan.Zero, TimeSpan.FromSeconds(20));
+        Assert.InRange(Stopwatch.GetElapsedTime(started), TimeSpan.Zero, TimeSpan.FromMinutes(4));
         Assert.Equal(Encoding.UTF8.GetString(text), tokenizer.Decode(ids));
     }
 

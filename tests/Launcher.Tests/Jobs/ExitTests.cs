@@ -52,7 +52,7 @@ public sealed class ExitTests : IDisposable
         var result = await _distrun.Run(
             "--nproc-per-node", "2", "--shutdown-timeout", "1", "sh", "-c", "[ $RANK = 0 ] && { sleep 0.2; exit 4; }; trap '' TERM; while :; do sleep 0.1; done");
         Assert.Equal(4, result.ExitCode);
-        Assert.InRange(TimeProvider.System.GetElapsedTime(start).TotalSeconds, 1, 10);
+        Assert.InRange(TimeProvider.System.GetElapsedTime(start).TotalSeconds, 1, 25);
         Assert.Matches(@"rank 1 \(pid: \d+\), exitcode -9\n", result.Error);
         await _distrun.AssertNothingIsLeft();
     }
@@ -90,7 +90,7 @@ public sealed class ExitTests : IDisposable
         var result = await _distrun.Run("sh", "-c", "env -i setsid sh -c 'sleep 300 & echo $!; exec sleep 300' & sleep 0.3");
         Assert.Equal(0, result.ExitCode);
         Assert.False(Posix.IsAlive(int.Parse(result.Output, CultureInfo.InvariantCulture)));
-        Assert.InRange(TimeProvider.System.GetElapsedTime(start).TotalSeconds, 0.3, 15);
+        Assert.InRange(TimeProvider.System.GetElapsedTime(start).TotalSeconds, 0.3, 100);
         await _distrun.AssertNothingIsLeft();
     }
 
