@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text;
 using Distributed.Engine.Tokenizers;
 
@@ -200,10 +199,10 @@ public sealed class SentencePieceTokenizerTests
         var tokenizer = SentencePieceTokenizer.Load(Path.Combine(Repository.DemoCheckpoint, "tokenizer.model"));
         var text = Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat(unit, (1 << 20) / Encoding.UTF8.GetByteCount(unit))));
 
-        var started = Stopwatch.GetTimestamp();
+        var started = ThreadTime.Now;
         var ids = tokenizer.Encode(text, bos: false, eos: false);
 
-        Assert.InRange(Stopwatch.GetElapsedTime(started), TimeSpan.Zero, TimeSpan.FromMinutes(4));
+        Assert.InRange(ThreadTime.Now - started, TimeSpan.Zero, TimeSpan.FromSeconds(20));
         Assert.Equal(Encoding.UTF8.GetString(text), tokenizer.Decode(ids));
     }
 

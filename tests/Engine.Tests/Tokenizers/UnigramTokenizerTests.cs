@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text;
 using System.Text.Json;
 using Distributed.Engine.Tokenizers;
@@ -75,7 +74,7 @@ public sealed class UnigramTokenizerTests
         Assert.Equal([3, 0, 4], tokenizer.Encode("axyb", false, false)); // a run of unknown characters is one
     }
 
-    /// <summary>Neither a run nor pieces that overlap everywhere make it slow: what is quadratic would take hours. The limit is wide, as machines differ and are busy.</summary>
+    /// <summary>Neither a run nor pieces that overlap everywhere make it slow. The limit is wide, as machines differ.</summary>
     [Theory]
     [InlineData("a")]
     [InlineData(" ")]
@@ -92,10 +91,10 @@ public sealed class UnigramTokenizerTests
         var tokenizer = builder.Build();
         var text = Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat(unit, (1 << 20) / Encoding.UTF8.GetByteCount(unit))));
 
-        var started = Stopwatch.GetTimestamp();
+        var started = ThreadTime.Now;
         var ids = tokenizer.Encode(text, bos: false, eos: false);
 
-        Assert.InRange(Stopwatch.GetElapsedTime(started), TimeSpan.Zero, TimeSpan.FromMinutes(4));
+        Assert.InRange(ThreadTime.Now - started, TimeSpan.Zero, TimeSpan.FromSeconds(20));
         Assert.Equal(Encoding.UTF8.GetString(text), tokenizer.Decode(ids));
     }
 
