@@ -78,9 +78,9 @@ internal sealed class AnswerRun : IDisposable
 
             return run;
         }
-        catch
+        catch (Exception exception)
         {
-            run.Dispose();
+            run.Fail(exception);
             throw;
         }
     }
