@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the foreign programs that tests talk to: the official gRPC implementations, OpenAI's client for JavaScript, Chromium and what drives it,
-# PyTorch, etcd, Slurm, Open MPI and ip (for nodes). Does nothing where they are present; on a machine without apt-get or npm the tests that need them
+# PyTorch, etcd, Slurm, Open MPI, ip (for nodes) and ps. Does nothing where they are present; on a machine without apt-get or npm the tests that need them
 # are skipped and say why.
 set -eu
 cd "$(dirname "$0")"
@@ -21,6 +21,7 @@ needs "slurmctld slurmd munge" slurmctld -V
 needs openmpi-bin mpirun --version
 needs python3-yaml /usr/bin/python3 -c 'import yaml'
 needs iproute2 ip -V
+needs procps ps --version
 needs chromium chromium --version
 needs "nodejs npm" npm --version
 if [ -n "$packages" ]; then

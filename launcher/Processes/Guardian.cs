@@ -13,9 +13,11 @@ namespace Distributed.Launcher.Processes;
 /// <remarks>
 /// <para>It protects programs that know nothing of the launcher, stopped ones included. It has a session of its own, so that no terminal
 /// and no signal to the launcher's group reaches it, and an empty environment.</para>
-/// <para>A launcher that dies inside posix_spawn cannot tell of that child any more. Linux shows it all the same: its environment has the
-/// job's directory. The pipe cannot end before that program is in place, because until then the child holds a copy of the launcher's end;
-/// the environment becomes visible a moment later, hence the repeated look. It also finds descendants that have left their group.</para>
+/// <para>A launcher that dies inside posix_spawn, or right after it, cannot tell of that child any more. It is found all the same: its
+/// environment has the job's directory. The pipe cannot end before that program is in place, because until then the child holds a copy of the
+/// launcher's end; the environment becomes visible a moment later, hence the repeated look. It also finds descendants that have left their
+/// group. Elsewhere than on Linux ps(1) shows the environments; macOS hides those of its own protected programs (/bin/sleep), not those
+/// of what a user has installed.</para>
 /// </remarks>
 [UnsupportedOSPlatform("windows")]
 internal sealed class Guardian : IDisposable
@@ -36,16 +38,32 @@ internal sealed class Guardian : IDisposable
 
         """;
 
-    // Of Linux.
     private const string LostChildren = """
         set +f
         for pause in 0 0 0 1 1; do
           sleep $pause
-          grep -lsF -- "DISTRUN_RUNTIME_DIR=$1" /proc/[0-9]*/environ | while read -r process; do
-            process=${process#/proc/}
-            kill -s KILL "${process%/environ}"
-          done
+          lost "$@" | while read -r process; do kill -s KILL "$process"; done
         done
+        """;
+
+    private const string LostOnLinux = """
+        lost() {
+          grep -lsF -- "DISTRUN_RUNTIME_DIR=$1" /proc/[0-9]*/environ | while read -r file; do
+            file=${file#/proc/}
+            echo "${file%/environ}"
+          done
+        }
+
+        """;
+
+    // The shell compares by itself: a grep would find its own arguments.
+    private const string LostByPs = """
+        lost() {
+          ps "$2" -o pid= -o command= | while read -r process command; do
+            case $command in *"DISTRUN_RUNTIME_DIR=$1"*) echo "$process" ;; esac
+          done
+        }
+
         """;
 
     private readonly Lock _gate = new();
@@ -68,7 +86,7 @@ internal sealed class Guardian : IDisposable
         var (read, write) = Libc.CreatePipe();
         using (read)
         {
-            string[] arguments = ["sh", "-c", Platform.UsesLinux ? Script + LostChildren : Script, "distrun-guardian", directory];
+            string[] arguments = ["sh", "-c", Script + (Platform.UsesLinux ? LostOnLinux : LostByPs) + LostChildren, "distrun-guardian", directory, OperatingSystem.IsMacOS() ? "-axEww" : "axeww"];
             var id = Orphans.Start(
                 () => PosixSpawn.Start("/bin/sh", arguments, ["PATH=/usr/bin:/bin"], read, output: null, error: null, ownSession: true));
             return new Guardian(id, write);

@@ -163,6 +163,7 @@ public sealed class BundledWorkerTests : IClassFixture<BundledWorkerTests.Copy>,
         foreach (var id in _distrun.Processes().Where(id => id != launch.Id && stopped))
         {
             Assert.Equal(0, Posix.Kill(id, Posix.SigStop));
+            await Posix.WaitUntilStopped(id); // A kernel without the parent-death signal wakes those that are, not those that are about to be.
         }
 
         launch.Kill();

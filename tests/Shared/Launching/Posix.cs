@@ -18,17 +18,29 @@ internal static partial class Posix
         }
     }
 
+    /// <summary>Waits until every thread of a process to which SIGSTOP was sent stands still, or it is gone (Linux).</summary>
+    public static async Task WaitUntilStopped(int processId)
+    {
+        while (IsAlive(processId) && Directory.GetDirectories($"/proc/{processId}/task").Any(task => StateAt(task) is not 'T'))
+        {
+            await Task.Delay(1);
+        }
+    }
+
     /// <summary>Whether a process runs or is stopped; one that only waits to be collected is gone.</summary>
-    public static bool IsAlive(int processId)
+    public static bool IsAlive(int processId) => StateAt($"/proc/{processId}") is not ('Z' or 'X');
+
+    // The letter of proc(5); X where there is none.
+    private static char StateAt(string folder)
     {
         try
         {
-            var state = File.ReadAllText($"/proc/{processId}/stat");
-            return state[state.LastIndexOf(')') + 2] is not ('Z' or 'X');
+            var state = File.ReadAllText(folder + "/stat");
+            return state[state.LastIndexOf(')') + 2];
         }
         catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException or IOException)
         {
-            return false;
+            return 'X';
         }
     }
 
