@@ -110,6 +110,21 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
     }
 
     /// <inheritdoc/>
+    public override (int Rank, TimeSpan Time) LongestSilence
+    {
+        get
+        {
+            var longest = (_operation.Rank, Time: TimeSpan.Zero);
+            foreach (var transport in (_parent ?? this)._transports)
+            {
+                longest = transport.Silence is var silence && silence > longest.Time ? (transport.PeerRank, silence) : longest;
+            }
+
+            return longest;
+        }
+    }
+
+    /// <inheritdoc/>
     public override CancellationToken Aborted => _failure.Aborted;
 
     /// <inheritdoc/>

@@ -6,7 +6,7 @@ using Distributed.Protos;
 namespace Distributed.Collectives;
 
 /// <summary>
-/// Tells every peer twice a second where this rank is, and ends the group when a peer has said nothing for too long: its process is stopped,
+/// Tells every peer five times a second where this rank is, and ends the group when a peer has said nothing for too long: its process is stopped,
 /// or the way between the two is cut. A rank that computes for minutes keeps saying so and is left alone.
 /// </summary>
 /// <remarks>
@@ -20,7 +20,7 @@ internal sealed class PeerPulse : IDisposable
     public static readonly TimeSpan DefaultSilenceLimit = TimeSpan.FromSeconds(5);
 
     /// <summary>Between two heartbeats, unless the limit asks for more.</summary>
-    public static readonly TimeSpan LongestInterval = TimeSpan.FromMilliseconds(500);
+    public static readonly TimeSpan LongestInterval = TimeSpan.FromMilliseconds(200);
 
     private readonly IReadOnlyList<GrpcTransport> _streams;
     private readonly RunningOperation _operation;

@@ -32,6 +32,13 @@ public abstract class ProcessGroup : IDisposable
     /// <summary>Signalled when the group has been aborted, by whichever rank.</summary>
     public abstract CancellationToken Aborted { get; }
 
+    /// <summary>
+    /// The rank of which nothing was heard for the longest time, and that time; itself and zero where there is no other. Ranks tell each other five times a
+    /// second that they run, so one that is silent for a second is stopped, starved or cut off, long before silence ends the group. The ranks are those of
+    /// the whole group, in a subgroup too.
+    /// </summary>
+    public virtual (int Rank, TimeSpan Time) LongestSilence => (Rank, TimeSpan.Zero);
+
     /// <summary>Sums <paramref name="values"/> over all ranks; afterwards every rank holds the same bits.</summary>
     /// <param name="values">[element], float32, in place; of equal length on every rank; length 0 is allowed.</param>
     /// <param name="options">Tag and time limit of the operation.</param>

@@ -49,6 +49,9 @@ internal abstract class PeerTransport(int peerRank) : IDisposable
     /// <summary>How long this rank has waited for the peer's segments.</summary>
     public abstract TimeSpan Waited { get; }
 
+    /// <summary>How long nothing has come from the peer, as <see cref="PeerPulse"/> counts it; zero where it is not asked for signs of life.</summary>
+    public virtual TimeSpan Silence => TimeSpan.Zero;
+
     /// <summary>Sends a segment; one segment can be on its way without the peer's waiting for it.</summary>
     /// <param name="header">Of the segment.</param>
     /// <param name="payload">[byte]; free for reuse on return.</param>

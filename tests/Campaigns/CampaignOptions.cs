@@ -14,6 +14,7 @@ internal sealed record CampaignOptions(string Campaign, int Count, int Ranks, in
     public const string KillLauncher = "kill-launcher";
     public const string StopRank = "stop-rank";
     public const string ServeKill = "serve-kill";
+    public const string ServeStop = "serve-stop";
     public const string ServeDrain = "serve-drain";
     public const string ServeLeave = "serve-leave";
     public const string ServeOverload = "serve-overload";
@@ -28,6 +29,7 @@ internal sealed record CampaignOptions(string Campaign, int Count, int Ranks, in
                Campaigns kill-launcher  [--count 100]     [--ranks 2] [--seed S] [-- arguments of distrun]
                Campaigns stop-rank      [--count 50]      [--ranks 2] [--seed S] [-- arguments of distrun]
                Campaigns serve-kill     [--count 50]      [--ranks 2] [--seed S]
+               Campaigns serve-stop     [--count 50]      [--ranks 2] [--seed S]
                Campaigns serve-drain    [--count 100]     [--ranks 2] [--seed S]
                Campaigns serve-leave    [--count 10000]   [--ranks 2] [--seed S]
                Campaigns serve-overload [--count 600]     [--ranks 2] [--seed S]
@@ -41,6 +43,7 @@ internal sealed record CampaignOptions(string Campaign, int Count, int Ranks, in
                         once it goes on.
         serve-kill      kills a random rank but 0 of a server at a random moment, while eight streams run: each has to go on with the text that
                         it has without the kill.
+        serve-stop      stops one likewise (SIGSTOP): /readyz has to say no within 1 s, and each stream to go on once the rank does.
         serve-drain     ends a server (SIGTERM) at a random moment under eight streams: each has to end with [DONE] or an error event, and
                         /readyz to say no within 1 s.
         serve-leave     clients that leave at a random moment, eight at once: their slots have to be free within 100 ms, nothing of them left.
@@ -58,6 +61,7 @@ internal sealed record CampaignOptions(string Campaign, int Count, int Ranks, in
         [KillLauncher] = 100,
         [StopRank] = 50,
         [ServeKill] = 50,
+        [ServeStop] = 50,
         [ServeDrain] = 100,
         [ServeLeave] = 10_000,
         [ServeOverload] = 600,

@@ -12,7 +12,7 @@ return options switch
     null => 2,
     { Campaign: CampaignOptions.KillRank } => KillRankCampaign.Run(options),
     { Campaign: CampaignOptions.StopRank } => StopRankCampaign.Run(options),
-    { Campaign: CampaignOptions.ServeKill } => await ServeKillCampaign.RunAsync(options),
+    { Campaign: CampaignOptions.ServeKill or CampaignOptions.ServeStop } => await ServeRankCampaign.RunAsync(options),
     { Campaign: CampaignOptions.ServeDrain } => await ServeDrainCampaign.RunAsync(options),
     { Campaign: CampaignOptions.ServeLeave } => await ServeLeaveCampaign.RunAsync(options),
     { Campaign: CampaignOptions.ServeOverload } => await ServeOverloadCampaign.RunAsync(options),

@@ -32,6 +32,29 @@ public sealed class HeartbeatTests
             error.Message);
     }
 
+    [Fact]
+    public async Task LongestSilence_OfAPeerThatFallsSilent_GrowsUntilItSpeaks()
+    {
+        await using var job = await TestJob.StartAsync();
+        var (peer, rank0) = await RawPeer.JoinAsync(job);
+        using (peer)
+        using (rank0)
+        {
+            var alone = rank0.Subgroup(0)!;
+            await UntilAsync(() => rank0.LongestSilence is (1, { TotalSeconds: > 0.7 }) && alone.LongestSilence is (1, { TotalSeconds: > 0.7 }));
+            await peer.Writer.WriteAsync(new PeerFrame { Heartbeat = new Heartbeat { Phase = Phase.BetweenOperations } });
+            await UntilAsync(() => rank0.LongestSilence is (_, { TotalSeconds: < 0.5 }));
+        }
+
+        static async Task UntilAsync(Func<bool> isSo)
+        {
+            for (var start = Stopwatch.GetTimestamp(); !isSo(); await Task.Delay(5, TestContext.Current.CancellationToken))
+            {
+                Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(15));
+            }
+        }
+    }
+
     [Theory]
     [InlineData("gRPC")]
     [InlineData("shared memory")]

@@ -70,7 +70,7 @@ internal sealed class ServeCommand(RunOptions options, OptionValues values) : Ge
             new SchedulerOptions { MaxQueuedRequests = _serving!.MaxQueue, MaxQueuedTokens = _serving.MaxQueuedTokens });
         _scheduler = scheduler;
         LauncherLink.HandleTermination(_ => Drain());
-        _state.TellGroup(session.Group.WorldSize, session.Group.TransportDescription);
+        _state.TellGroup(session.Group);
         _state.TellReady(scheduler);
         Console.Error.WriteLine($"Serving {_model.Name} at {Address}/v1 {(_serving.Keys.Count == 0 ? "to this machine, without a key" : "to those who have a key")}");
         try

@@ -79,6 +79,9 @@ internal sealed class GrpcTransport : PeerTransport
     public override TimeSpan Waited => _inbox.Waited;
 
     /// <inheritdoc/>
+    public override TimeSpan Silence => TimeSpan.FromTicks(Interlocked.Read(ref _silentTicks));
+
+    /// <inheritdoc/>
     public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation)
     {
         _failure.ThrowIfFailed();

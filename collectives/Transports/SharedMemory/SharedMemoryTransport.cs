@@ -42,6 +42,9 @@ internal sealed class SharedMemoryTransport : PeerTransport
     public override TimeSpan Waited => _in.Waited;
 
     /// <inheritdoc/>
+    public override TimeSpan Silence => _control.Silence;
+
+    /// <inheritdoc/>
     public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation)
     {
         _failure.ThrowIfFailed();

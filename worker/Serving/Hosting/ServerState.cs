@@ -1,19 +1,27 @@
 using System.Globalization;
+using Distributed.Collectives;
 using Distributed.Engine.Serving;
 using Distributed.Worker.Serving.Requests;
 
 namespace Distributed.Worker.Serving.Hosting;
 
-/// <summary>Whether the server can answer, as the routes for health tell it. Readiness is progress: a model that has work and does none is not ready.</summary>
+/// <summary>
+/// Whether the server can answer, as the routes for health tell it. Readiness is progress: a model that has work and does none is not ready, nor is one
+/// of which a rank is silent.
+/// </summary>
 /// <param name="stallLimit">How long the model may have work without a step coming to its end, or four steps if they take longer.</param>
 internal sealed class ServerState(TimeSpan stallLimit)
 {
     private const int StallSteps = 4;
 
+    // Ranks tell each other five times a second that they run: three such signs have not come, and the fourth is due.
+    private static readonly TimeSpan SilenceLimit = TimeSpan.FromSeconds(0.7);
+
     private readonly Lock _gate = new(); // over changes of what runs
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile InferenceScheduler? _scheduler;
     private volatile Loading _loading = new("checking its files", 0, 0);
+    private volatile ProcessGroup? _group;
     private volatile bool _isDraining;
     private volatile bool _hasFailed;
 
@@ -26,15 +34,13 @@ internal sealed class ServerState(TimeSpan stallLimit)
     public InferenceScheduler? Scheduler => _scheduler;
 
     /// <summary>Ranks of the group; 0 before the model is loaded.</summary>
-    public int WorldSize { get; private set; }
+    public int WorldSize => _group?.WorldSize ?? 0;
 
     /// <summary>What connects them; empty before the model is loaded.</summary>
-    public string Transport { get; private set; } = "";
+    public string Transport => _group?.TransportDescription ?? "";
 
     /// <summary>The ranks have found each other.</summary>
-    /// <param name="worldSize">How many they are.</param>
-    /// <param name="transport">What connects them, for the user.</param>
-    public void TellGroup(int worldSize, string transport) => (WorldSize, Transport) = (worldSize, transport);
+    public void TellGroup(ProcessGroup group) => _group = group;
 
     /// <summary>The model is being loaded.</summary>
     /// <param name="phase">What is being done.</param>
@@ -93,12 +99,23 @@ internal sealed class ServerState(TimeSpan stallLimit)
     /// <summary>Why requests should go elsewhere: none are taken, or those that were are not got on with.</summary>
     public ApiException? Unreadiness()
     {
+        var scheduler = _scheduler; // before it is asked whether there is one: a rank may be lost, or come back, in between
         if (Refusal() is { } refusal)
         {
             return refusal;
         }
 
-        var snapshot = _scheduler!.Snapshot(); // there is one where requests are taken
+        if (_group?.LongestSilence is var (rank, silence) && silence > SilenceLimit)
+        {
+            return ApiException.Unavailable(
+                string.Create(CultureInfo.InvariantCulture, $"Rank {rank} of the model has said nothing for {silence.TotalSeconds:0.0} s."), "stalled");
+        }
+
+        if (scheduler?.Snapshot() is not { } snapshot)
+        {
+            return null;
+        }
+
         var steps = snapshot.Steps == 0 ? TimeSpan.Zero : snapshot.StepTime / snapshot.Steps * StallSteps;
         return snapshot.TimeWithoutProgress <= (stallLimit > steps ? stallLimit : steps) ? null : ApiException.Unavailable(
             string.Create(CultureInfo.InvariantCulture, $"The model has had work for {snapshot.TimeWithoutProgress.TotalSeconds:0.0} s and made no progress."), "stalled");

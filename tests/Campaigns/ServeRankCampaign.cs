@@ -1,17 +1,23 @@
 using System.Diagnostics;
+using System.Globalization;
 
 namespace Distributed.Campaigns;
 
 /// <summary>
-/// kill -9 of a random rank but 0 at a random moment while eight streams run on one server: each has to go on in its connection, with the text that it has
-/// without the kill.
+/// kill -9, or SIGSTOP for as long as the server calls itself ready, of a random rank but 0 at a random moment while eight streams run on one server: each
+/// has to go on in its connection, with the text that it has without, and the server to be not ready in time.
 /// </summary>
-internal static class ServeKillCampaign
+internal static class ServeRankCampaign
 {
     private const int StreamCount = 8;
 
+    // Below the silence after which a rank is given up; what stands still longer than this misses.
+    private static readonly TimeSpan UnreadyLimit = TimeSpan.FromSeconds(1);
+
     public static async Task<int> RunAsync(CampaignOptions options)
     {
+        var isStop = options.Campaign == CampaignOptions.ServeStop;
+        var what = isStop ? "stop" : "kill";
         var random = new Random(options.Seed);
         using var served = await ServerRun.StartAsync(options.Arguments);
         var (launch, client) = (served.Launch, served.Client);
@@ -54,7 +60,7 @@ internal static class ServeKillCampaign
                 wasLate = ended == StreamCount;
             }
 
-            if (wasLate || victims.Length == 0 || !Launch.Kill(victims[random.Next(victims.Length)].Value))
+            if (wasLate || victims.Length == 0 || !Hit(victims[random.Next(victims.Length)].Value, out var victim))
             {
                 await reading;
                 window = wasLate && took < window ? took : window; // runs get faster while the server's code is compiled
@@ -67,19 +73,28 @@ internal static class ServeKillCampaign
             }
 
             run++;
-            unready.Add(await UntilNotReadyAsync(served));
+            var silent = await UntilNotReadyAsync(served);
+            unready.Add(silent);
+            if (isStop)
+            {
+                Launch.Continue(victim);
+            }
+
             await reading;
             await UntilReadyAsync(served);
             silences.ForEach(pause.Add);
             lost += wrong.Count;
-            if (wrong.Count > 0 || launch.Ranks().GetValueOrDefault(0) != server)
+            var isLost = launch.Ranks().GetValueOrDefault(0) != server || (isStop && !launch.Ranks().ContainsValue(victim));
+            if (wrong.Count > 0 || isLost || (isStop && silent > UnreadyLimit))
             {
                 misses++;
-                Console.WriteLine($"run {run}: {string.Join("; ", wrong)}");
+                Console.WriteLine(string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"run {run}: ready for {silent.TotalSeconds:0.00} s after the {what}{(isLost ? "; a rank that was to live has ended" : "")} {string.Join("; ", wrong)}"));
             }
         }
 
-        Console.WriteLine($"{options.Count} kills with {StreamCount} streams each, {misses} misses, {lost} streams lost or wrong ({late} further runs had ended before their kill)");
+        Console.WriteLine($"{options.Count} {what}s with {StreamCount} streams each, {misses} misses, {lost} streams lost or wrong ({late} further runs had ended before their {what})");
         Console.WriteLine(pause);
         Console.WriteLine(unready);
         if (launch.HasEnded)
@@ -88,6 +103,8 @@ internal static class ServeKillCampaign
         }
 
         return misses == 0 && !launch.HasEnded && late <= 2 * options.Count ? 0 : 1;
+
+        bool Hit(int id, out int victim) => isStop ? Launch.Stop(victim = id) : Launch.Kill(victim = id);
     }
 
     private static Task ReadAllAsync(HttpClient client, Action<int, StreamedAnswer> ended) => Task.WhenAll(
