@@ -15,6 +15,7 @@ internal sealed class TokenChoice
     private readonly LeaderLoop? _leader;
     private readonly Nucleus _nucleus = new();
     private readonly DescendingOrder _order = new();
+    private readonly RowTail _tail;
     private readonly AdjustedLogits _adjusted;
     private readonly LogitCandidate[] _candidates = new LogitCandidate[LogitsPiece.MaxCandidateCount];
 
@@ -23,6 +24,7 @@ internal sealed class TokenChoice
     public TokenChoice(LeaderLoop? leader, KernelSet kernels)
     {
         _leader = leader;
+        _tail = new RowTail(kernels);
         _adjusted = new AdjustedLogits(kernels);
     }
 
@@ -130,20 +132,13 @@ internal sealed class TokenChoice
     private (int TokenId, float Logit) DrawFromRow(
         ReadOnlySpan<float> row, ReadOnlySpan<LogitCandidate> candidates, SamplingOptions options, double unit)
     {
-        var last = candidates.IsEmpty ? new LogitCandidate(-1, float.PositiveInfinity) : candidates[^1];
         if (options.TopP >= 1)
         {
-            for (var tokenId = 0; tokenId < row.Length; tokenId++)
-            {
-                if (IsBehind(tokenId, row[tokenId]) && (!_nucleus.TryAdd(tokenId, row[tokenId]) || _nucleus.Decides(unit)))
-                {
-                    break;
-                }
-            }
-
-            return _nucleus.Draw(unit);
+            var drawn = _tail.Draw(row, candidates, _nucleus, unit);
+            return drawn.TokenId >= 0 ? drawn : _nucleus.Draw(unit);
         }
 
+        var last = candidates.IsEmpty ? new LogitCandidate(-1, float.PositiveInfinity) : candidates[^1];
         _order.Begin(row);
         for (var next = _order.Next(); !next.IsEmpty; next = _order.Next())
         {

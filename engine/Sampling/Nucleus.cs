@@ -19,13 +19,18 @@ internal sealed class Nucleus
     private int[] _tokenIds = new int[64];
     private float[] _logits = new float[64];
     private double[] _masses = new double[64]; // probability of this token and all before it
-    private float _temperature;
     private float _maximum;
     private float _sum;
     private float _topP;
 
     /// <summary>Number of tokens kept.</summary>
     public int Count { get; private set; }
+
+    /// <summary>Divides the logits.</summary>
+    public float Temperature { get; private set; }
+
+    /// <summary>Probability of all tokens kept.</summary>
+    public double Mass => Count == 0 ? 0 : _masses[Count - 1];
 
     /// <summary>Begins a row.</summary>
     /// <param name="temperature">Divides the logits; above 0.</param>
@@ -34,18 +39,21 @@ internal sealed class Nucleus
     /// <param name="topP">Mass to keep, 0 to 1.</param>
     public void Begin(float temperature, float maximum, float sum, float topP)
     {
-        (_temperature, _maximum, _sum, _topP) = (temperature, maximum, sum, topP);
+        (Temperature, _maximum, _sum, _topP) = (temperature, maximum, sum, topP);
         Count = 0;
     }
 
     /// <summary>Feeds the next token; <see langword="false"/> if it, and thus every later one, is outside the nucleus.</summary>
-    public bool TryAdd(int tokenId, float logit) => TryAdd(tokenId, logit, Exponential.Exp((logit / _temperature) - _maximum) / _sum);
+    public bool TryAdd(int tokenId, float logit) => TryAdd(tokenId, logit, ProbabilityOf(logit));
+
+    /// <summary>The probability of a token of the row.</summary>
+    public float ProbabilityOf(float logit) => Exponential.Exp((logit / Temperature) - _maximum) / _sum;
 
     /// <summary>Feeds the next token by its probability.</summary>
     /// <inheritdoc cref="TryAdd(int, float)"/>
     public bool TryAdd(int tokenId, float logit, float probability)
     {
-        var mass = (Count == 0 ? 0 : _masses[Count - 1]) + probability;
+        var mass = Mass + probability;
         if ((float)mass - probability > _topP)
         {
             return false;
