@@ -26,6 +26,16 @@ public class TraceTests
     }
 
     [Fact]
+    public async Task Answer_OfTwoChoices_CountsItsPromptOnce()
+    {
+        var (one, _) = await SpansAsync("/v1/completions", """{"prompt":"Once upon a time","max_tokens":3}""");
+        var (two, _) = await SpansAsync("/v1/completions", """{"prompt":"Once upon a time","max_tokens":3,"n":2}""");
+
+        Assert.Equal(one!.GetTagItem("gen_ai.usage.input_tokens"), two!.GetTagItem("gen_ai.usage.input_tokens"));
+        Assert.Equal((3L, 6L), (one.GetTagItem("gen_ai.usage.output_tokens"), two.GetTagItem("gen_ai.usage.output_tokens")));
+    }
+
+    [Fact]
     public async Task Answer_ThatFails_SaysSo()
     {
         var (answer, request) = await SpansAsync(

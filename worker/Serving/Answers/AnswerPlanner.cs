@@ -46,8 +46,8 @@ internal sealed class AnswerPlanner(ServedModel model)
             StopTokenIds = model.ChatStopTokenIds,
         };
         return [.. Choices(template, request.Generation, 0)
-            .Select(choice => new ChoicePlan(
-                choice, request.Generation.Stop, Echo: [], ContinuesPrompt: false, request.TopLogprobs is not null, () => ConstraintOf(request.Generation.Format)))];
+            .Select((choice, number) => new ChoicePlan(
+                number == 0, choice, request.Generation.Stop, Echo: [], ContinuesPrompt: false, request.TopLogprobs is not null, () => ConstraintOf(request.Generation.Format)))];
     }
 
     /// <summary>The choices of a text completion, those of a prompt beside each other.</summary>
@@ -66,7 +66,8 @@ internal sealed class AnswerPlanner(ServedModel model)
                 ScorePrompt = request is { Echo: true, Logprobs: not null },
                 StopTokenIds = model.EosTokenIds,
             };
-            plans.AddRange(Choices(template, request.Generation, plans.Count).Select(choice => new ChoicePlan(
+            plans.AddRange(Choices(template, request.Generation, plans.Count).Select((choice, number) => new ChoicePlan(
+                number == 0,
                 choice,
                 request.Generation.Stop,
                 request.Echo ? prompt : [],

@@ -29,7 +29,7 @@ internal sealed class AnswerRun : IDisposable
     private readonly ServedModel _model;
     private readonly IReadOnlyList<ChoicePlan> _plans;
     private readonly IDisposable _place;
-    private readonly List<InferenceCall> _calls = [];
+    private readonly List<InferenceCall> _calls = []; // those that the choices began with, whose prompts are as they were sent
     private readonly InferenceCall[] _current; // of each choice, after a restart of the ranks another one
     private readonly Channel<ChoiceNews> _news = Channel.CreateBounded<ChoiceNews>(new BoundedChannelOptions(MaxUnreadNews) { SingleReader = true });
     private readonly CancellationTokenSource _given = new(); // up
@@ -48,12 +48,14 @@ internal sealed class AnswerRun : IDisposable
     }
 
     /// <summary>What it has cost so far. A prompt of several choices counts once.</summary>
-    /// <param name="choicesPerPrompt">Choices that share a prompt.</param>
-    public Usage Usage(int choicesPerPrompt)
+    public Usage Usage
     {
-        var first = _calls.Where((_, index) => index % choicesPerPrompt == 0).ToList();
-        return new Usage(
-            first.Sum(call => (long)call.PromptTokenCount), first.Sum(call => (long)call.CachedTokenCount), Interlocked.Read(ref _generatedCount));
+        get
+        {
+            var first = _calls.Where((_, index) => _plans[index].IsFirst).ToList();
+            return new Usage(
+                first.Sum(call => (long)call.PromptTokenCount), first.Sum(call => (long)call.CachedTokenCount), Interlocked.Read(ref _generatedCount));
+        }
     }
 
     /// <summary>Hands all choices to the scheduler, or none. A choice whose ranks are lost goes on with the next ones where it was.</summary>
@@ -132,7 +134,7 @@ internal sealed class AnswerRun : IDisposable
 
         _place.Dispose();
         _limit.Dispose();
-        ServingTraces.EndAnswer(_span, Usage(1), _finishReasons, _failure);
+        ServingTraces.EndAnswer(_span, Usage, _finishReasons, _failure);
     }
 
     private void Fail(Exception exception)

@@ -5,6 +5,7 @@ using Distributed.Engine.Serving;
 namespace Distributed.Worker.Serving.Answers;
 
 /// <summary>One choice of an answer, before it is run.</summary>
+/// <param name="IsFirst">Whether it is the first of those that share its prompt, which counts once.</param>
 /// <param name="Request">What the model is asked for.</param>
 /// <param name="Stop">Texts before the first of which it ends.</param>
 /// <param name="Echo">The tokens of the prompt that the text begins with; empty for none.</param>
@@ -12,6 +13,7 @@ namespace Distributed.Worker.Serving.Answers;
 /// <param name="WithTokens">Whether its tokens are told beside its text.</param>
 /// <param name="Constrain">Makes the request's constraint anew, at its beginning.</param>
 internal sealed record ChoicePlan(
+    bool IsFirst,
     InferenceRequest Request,
     ImmutableArray<string> Stop,
     ImmutableArray<int> Echo,

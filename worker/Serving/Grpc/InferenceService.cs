@@ -22,39 +22,30 @@ internal sealed class InferenceService(ServedModel model, AnswerService answers)
     public override Task Complete(CompleteRequest request, IServerStreamWriter<AnswerPart> responseStream, ServerCallContext context)
         => AnswerAsync(
             () => InferenceJson.Of(request),
-            fields =>
-            {
-                var completion = CompletionRequest.Read(fields, model.Defaults.MaxTokens);
-                return (_planner.Plan(completion, Client.Of(context.GetHttpContext())), completion.Generation.N);
-            },
+            fields => _planner.Plan(CompletionRequest.Read(fields, model.Defaults.MaxTokens), Client.Of(context.GetHttpContext())),
             responseStream,
             context);
 
     public override Task Chat(Protos.ChatRequest request, IServerStreamWriter<AnswerPart> responseStream, ServerCallContext context)
         => AnswerAsync(
             () => InferenceJson.Of(request),
-            fields =>
-            {
-                var chat = Requests.ChatRequest.Read(fields);
-                return (_planner.Plan(chat, Client.Of(context.GetHttpContext())), chat.Generation.N);
-            },
+            fields => _planner.Plan(Requests.ChatRequest.Read(fields), Client.Of(context.GetHttpContext())),
             responseStream,
             context);
 
     private async Task AnswerAsync(
-        Func<JsonDocument> body, Func<RequestFields, (IReadOnlyList<ChoicePlan> Plans, int N)> plan, IServerStreamWriter<AnswerPart> stream, ServerCallContext context)
+        Func<JsonDocument> body, Func<RequestFields, IReadOnlyList<ChoicePlan>> plan, IServerStreamWriter<AnswerPart> stream, ServerCallContext context)
     {
         try
         {
             using var document = body();
-            var (plans, n) = plan(new RequestFields(document.RootElement));
-            using var run = answers.Begin(plans, Client.Of(context.GetHttpContext()));
+            using var run = answers.Begin(plan(new RequestFields(document.RootElement)), Client.Of(context.GetHttpContext()));
             await foreach (var news in run.ReadAllAsync(Timeout.InfiniteTimeSpan, context.CancellationToken))
             {
                 await stream.WriteAsync(Part(news!.Value), context.CancellationToken); // without a limit there is no silence
             }
 
-            var usage = run.Usage(n);
+            var usage = run.Usage;
             await stream.WriteAsync(
                 new AnswerPart
                 {

@@ -55,7 +55,7 @@ internal sealed class GenerationRoutes(ServedModel model, AnswerService answers,
             throw answers.Failed(exception);
         }
 
-        await JsonResponse.SendAsync(context.Response, json => documents.WriteAnswer(json, choices, run.Usage(fields.N)));
+        await JsonResponse.SendAsync(context.Response, json => documents.WriteAnswer(json, choices, run.Usage));
     }
 
     private async Task StreamAsync(
@@ -96,7 +96,7 @@ internal sealed class GenerationRoutes(ServedModel model, AnswerService answers,
 
         if (fields.IncludeUsage)
         {
-            await stream.SendAsync(json => documents.WriteUsage(json, run.Usage(fields.N)));
+            await stream.SendAsync(json => documents.WriteUsage(json, run.Usage));
         }
 
         await stream.SendDoneAsync();
