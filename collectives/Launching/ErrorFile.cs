@@ -79,8 +79,7 @@ public static class ErrorFile
                 return null;
             }
 
-            using var document = JsonDocument.Parse(content.AsMemory(0, length));
-            return Parse(document.RootElement) ?? Foreign(out problem);
+            return Parse(content.AsMemory(0, length)) ?? Foreign(out problem);
         }
         catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
         {
@@ -105,7 +104,8 @@ public static class ErrorFile
         }
     }
 
-    private static byte[] Serialize(Exception exception, DateTimeOffset now)
+    /// <summary>The content of the file.</summary>
+    internal static byte[] Serialize(Exception exception, DateTimeOffset now)
     {
         using var bytes = new MemoryStream();
         using (var json = new Utf8JsonWriter(bytes))
@@ -153,8 +153,12 @@ public static class ErrorFile
         return string.Concat(text.AsSpan(0, end), " …");
     }
 
-    private static ErrorRecord? Parse(JsonElement root)
+    /// <summary>What such content says; <see langword="null"/> where it is of another form.</summary>
+    /// <exception cref="JsonException">It is not JSON.</exception>
+    internal static ErrorRecord? Parse(ReadOnlyMemory<byte> content)
     {
+        using var document = JsonDocument.Parse(content);
+        var root = document.RootElement;
         if (root.ValueKind != JsonValueKind.Object || !root.TryGetProperty("message", out var message))
         {
             return null;

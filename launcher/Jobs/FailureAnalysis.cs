@@ -10,19 +10,19 @@ internal sealed record FailureAnalysis(RankExit RootCause, IReadOnlyList<RankExi
     /// <param name="exits">In the order in which the ranks died.</param>
     /// <param name="collateral">The ranks that ended because the launcher told them to.</param>
     /// <remarks>
-    /// The earliest death is the root cause, with one exception: a victim's connection may break, and the victim be gone, before the kernel
+    /// The earliest death is the root cause, or the rank that was ended because one that lives on has lost it, with one exception: a victim's connection may break, and the victim be gone, before the kernel
     /// has reported the death that broke it. So a victim yields to the rank that it blames if that one failed too, and a victim that blames
     /// nobody to the first failure that is none.
     /// </remarks>
     public static FailureAnalysis? Of(IReadOnlyList<RankExit> exits, IReadOnlySet<int> collateral)
     {
-        RankExit[] failures = [.. exits.Where(exit => !exit.End.IsSuccess && !collateral.Contains(exit.Rank))];
+        RankExit[] failures = [.. exits.Where(exit => exit.IsGivenUp || (!exit.End.IsSuccess && !collateral.Contains(exit.Rank)))];
         if (failures.Length == 0)
         {
             return null;
         }
 
-        var root = failures[0];
+        var root = failures.FirstOrDefault(failure => failure.IsGivenUp) ?? failures[0];
         HashSet<int> seen = [];
         while (root.IsVictim && seen.Add(root.Rank))
         {

@@ -13,6 +13,25 @@ internal sealed partial class LocalAgent
         => _options.Restarts.MaxRestarts == 0 ? null
             : ranks => OutlivingRanks.FindAsync(store, ranks).GetAwaiter().GetResult(); // in this process: nobody is waited for
 
+    /// <summary>Passes on that a rank which outlives the attempt has lost its group.</summary>
+    private async Task WatchLossAsync(RendezvousStore store, WorkerGroup group, CancellationToken ended)
+    {
+        if (_options.Restarts.MaxRestarts == 0)
+        {
+            return;
+        }
+
+        try
+        {
+            var loss = await OutlivingRanks.WaitForLossAsync(store, ended);
+            _mailbox.Post(() => group.OnLoss(loss));
+        }
+        catch (OperationCanceledException)
+        {
+            // The attempt has ended otherwise.
+        }
+    }
+
     private string TellOutliving()
         => _outliving.Count == 0 ? "" : $"; rank {string.Join(", ", _outliving.Select(worker => worker.Rank))} goes on";
 

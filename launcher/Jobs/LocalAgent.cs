@@ -172,11 +172,13 @@ internal sealed partial class LocalAgent : IDisposable
         };
         var group = NewGroup(plan.Logs);
         using var attempt = new Attempt(plan, _starter, group, _mailbox);
+        using var ended = new CancellationTokenSource();
         if (storePath is not null)
         {
             var store = new InMemoryStore();
             attempt.StartStore(storePath, store);
             group.Outliving = OutlivingIn(store);
+            _ = WatchLossAsync(store, group, ended.Token);
         }
 
         try
@@ -187,6 +189,7 @@ internal sealed partial class LocalAgent : IDisposable
         }
         finally
         {
+            ended.Cancel();
             End(output);
         }
     }

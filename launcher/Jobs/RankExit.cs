@@ -16,6 +16,9 @@ internal sealed record RankExit(
     /// <summary>Its index on this node.</summary>
     public int LocalRank { get; init; } = Rank;
 
+    /// <summary>Whether it was ended because a rank that lives on has lost it: it was stopped, hung or was cut off. <see cref="Error"/> is what that rank says.</summary>
+    public bool IsGivenUp { get; init; }
+
     /// <summary>What in its last words says that it lost a peer; <see langword="null"/> where nothing does.</summary>
     public string? LostPeer { get; init; }
 

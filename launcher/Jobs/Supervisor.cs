@@ -1,3 +1,4 @@
+using Distributed.Collectives.Launching;
 using Distributed.Launcher.Processes;
 
 namespace Distributed.Launcher.Jobs;
@@ -28,6 +29,7 @@ internal sealed class Supervisor(
     private readonly HashSet<int> _collateral = [];
     private readonly SortedSet<int> _spared = []; // ranks that outlive a failure of others
     private readonly HashSet<int> _held = []; // ranks of a job that is ending which have not been told yet
+    private ErrorRecord? _loss; // what a rank that outlives the attempt says of its end, until that is put down to a rank
     private TimeSpan? _heldUntil;
     private TimeSpan? _killAt;
     private TimeSpan? _leaveAt;
@@ -65,15 +67,16 @@ internal sealed class Supervisor(
     /// <summary>A rank has ended.</summary>
     public void OnExit(RankExit exit, TimeSpan now)
     {
+        exit = GiveUpIfLost(exit);
         _exits.Add(exit);
         _alive.Remove(exit.Rank);
         _spared.Remove(exit.Rank);
         _held.Remove(exit.Rank);
-        if (IsObedience(exit))
+        if (!exit.IsGivenUp && IsObedience(exit))
         {
             _collateral.Add(exit.Rank);
         }
-        else if (!exit.End.IsSuccess)
+        else if (exit.IsGivenUp || !exit.End.IsSuccess)
         {
             OnFailure(exit, now);
         }
@@ -82,6 +85,21 @@ internal sealed class Supervisor(
         if (IsDone)
         {
             _heldUntil = _killAt = _leaveAt = null;
+        }
+    }
+
+    /// <summary>
+    /// A rank that outlives the attempt has lost its group. The rank that it blames, where it names one, has a moment to die by itself, as its death may just not be known yet;
+    /// one that is stopped or hangs is ended, and that is its failure.
+    /// </summary>
+    public void OnLoss(ErrorRecord loss, TimeSpan now)
+    {
+        if (!IsDone && !IsEnding)
+        {
+            FirstFailureTime ??= now;
+            Spare();
+            _loss = loss.VictimOfRank is { } blamed && _alive.Except(_spared).Contains(blamed) ? loss : loss with { VictimOfRank = null };
+            End(Signals.Terminate, SuspectsOf(_loss.VictimOfRank), now);
         }
     }
 
@@ -147,13 +165,25 @@ internal sealed class Supervisor(
         => exit.Error is null
             && _sent.Any(sent => sent.Rank == exit.Rank && (exit.End.Signal == 0 || exit.End.Signal == sent.Signal));
 
+    /// <summary>The rank that was lost, or the first where it is not known which, and which ended only when it was told to: whatever it said then, this is what was wrong with it.</summary>
+    private RankExit GiveUpIfLost(RankExit exit)
+    {
+        if (_loss is not { } loss || (loss.VictimOfRank ?? exit.Rank) != exit.Rank || !IsObedience(exit with { Error = null }))
+        {
+            return exit;
+        }
+
+        _loss = null;
+        return exit with { IsGivenUp = true, Error = loss with { VictimOfRank = null }, LostPeer = null };
+    }
+
     private void OnFailure(RankExit exit, TimeSpan now)
     {
         FirstFailureTime ??= now;
         if (!IsEnding)
         {
-            _spared.UnionWith(outliving?.Invoke(_alive) ?? new HashSet<int>());
-            End(Signals.Terminate, SuspectsOf(exit), now);
+            Spare();
+            End(Signals.Terminate, exit.IsVictim ? SuspectsOf(exit.Error?.VictimOfRank) : [], now);
         }
         else if (_heldUntil is not null && !exit.IsVictim)
         {
@@ -161,10 +191,10 @@ internal sealed class Supervisor(
         }
     }
 
+    private void Spare() => _spared.UnionWith(outliving?.Invoke(_alive) ?? new HashSet<int>());
+
     /// <summary>The living ranks that may be the cause of a victim's end.</summary>
-    private int[] SuspectsOf(RankExit exit)
-        => !exit.IsVictim ? []
-            : [.. _alive.Except(_spared).Where(rank => exit.Error?.VictimOfRank is not { } blamed || rank == blamed)];
+    private int[] SuspectsOf(int? blamed) => [.. _alive.Except(_spared).Where(rank => blamed is null || rank == blamed)];
 
     private void End(int signal, int[] held, TimeSpan now)
     {

@@ -100,6 +100,9 @@ internal sealed class WorkerGroup(Mailbox mailbox, DeathWatcher deaths, Supervis
         }
     }
 
+    /// <inheritdoc cref="Supervisor.OnLoss"/>
+    public void OnLoss(ErrorRecord loss) => _supervisor?.OnLoss(loss, Now);
+
     /// <summary>The launcher got a signal that asks it to end.</summary>
     public void OnSignal(int signal) => _supervisor?.OnSignal(signal, Now);
 

@@ -43,7 +43,8 @@ internal sealed record CampaignOptions(string Campaign, int Count, int Ranks, in
                         once it goes on.
         serve-kill      kills a random rank but 0 of a server at a random moment, while eight streams run: each has to go on with the text that
                         it has without the kill.
-        serve-stop      stops one likewise (SIGSTOP): /readyz has to say no within 1 s, and each stream to go on once the rank does.
+        serve-stop      stops one likewise (SIGSTOP): /readyz has to say no within 1 s, and each stream to go on
+                        once the rank does, or, every other time, once it is replaced.
         serve-drain     ends a server (SIGTERM) at a random moment under eight streams: each has to end with [DONE] or an error event, and
                         /readyz to say no within 1 s.
         serve-leave     clients that leave at a random moment, eight at once: their slots have to be free within 100 ms, nothing of them left.

@@ -88,14 +88,14 @@ public sealed class ServeTests : IDisposable
     [LinuxTheory]
     [InlineData("tp=2")]
     [InlineData("pp=2")]
-    public async Task Serve_RankIsKilledAndStartedAnew_StreamsGoOnWhereTheyWere(string mesh)
+    public async Task Serve_RankIsKilledOrStoppedAndStartedAnew_StreamsGoOnWhereTheyWere(string mesh)
     {
         using var launch = await StartAsync(["--max-restarts", "2", "--min-uptime", "0", "--restart-backoff", "0"], "--max-seq-len", "512", "--mesh", mesh);
         var request = Endless.Replace("15000", "400", StringComparison.Ordinal);
         var undisturbed = await (await _client.SendAsync(Post(request)).DefaultTimeout()).Content.ReadAsStringAsync().DefaultTimeout();
         var serving = _distrun.RankProcess(launch, 0);
 
-        for (var kill = 0; kill < 2; kill++)
+        foreach (var signal in new[] { Posix.SigKill, Posix.SigStop })
         {
             var streams = new List<Task<string>>();
             for (var stream = 0; stream < 3; stream++)
@@ -104,7 +104,7 @@ public sealed class ServeTests : IDisposable
                 streams.Add(answer.Content.ReadAsStringAsync());
             }
 
-            Assert.Equal(0, Posix.Kill(_distrun.RankProcess(launch, 1), Posix.SigKill));
+            Assert.Equal(0, Posix.Kill(_distrun.RankProcess(launch, 1), signal));
             foreach (var text in await Task.WhenAll(streams).WaitAsync(TimeSpan.FromSeconds(60)))
             {
                 Assert.Equal(TextOf(undisturbed), TextOf(text));

@@ -26,8 +26,8 @@ public static class TestProgram
                 return Attach(echo: true, end: true);
             case ["attach-and-never-read"]:
                 return Attach(echo: false, end: false);
-            case ["outlive", var failingAttempts, var dies]:
-                return await OutliveAsync(int.Parse(failingAttempts, CultureInfo.InvariantCulture), dies == "dies");
+            case ["outlive", var failingAttempts, var how]:
+                return await OutliveAsync(int.Parse(failingAttempts, CultureInfo.InvariantCulture), how);
             case ["progress", var what]:
                 return Progress(what);
             default:
@@ -35,13 +35,16 @@ public static class TestProgram
         }
     }
 
-    /// <summary>Rank 0 outlives the attempts in which rank 1 kills itself, or dies as soon as it has lost its group.</summary>
-    private static async Task<int> OutliveAsync(int failingAttempts, bool dies)
+    /// <summary>
+    /// Rank 0 outlives the attempts in which rank 1 kills itself, where <paramref name="how"/> is "stops" stops itself; where it is "dies" rank 0 dies as soon as it has lost its
+    /// group.
+    /// </summary>
+    private static async Task<int> OutliveAsync(int failingAttempts, string how)
     {
         var environment = RankEnvironment.FromProcess();
         var link = LauncherLink.Attach(environment);
         var envelope = link.Envelope!;
-        var options = new PeerRendezvousOptions { OutlivesAttempt = environment.Rank == 0 };
+        var options = new PeerRendezvousOptions { OutlivesAttempt = environment.Rank == 0, SilenceLimit = TimeSpan.FromSeconds(2) };
         while (true)
         {
             using var group = await PeerRendezvous.JoinAsync(environment, envelope, options);
@@ -51,7 +54,7 @@ public static class TestProgram
                 group.Barrier();
                 if (environment.Rank == 1 && environment.RestartCount < failingAttempts)
                 {
-                    _ = Posix.Kill(Environment.ProcessId, Posix.SigKill);
+                    _ = Posix.Kill(Environment.ProcessId, how == "stops" ? Posix.SigStop : Posix.SigKill);
                 }
 
                 group.Barrier();
@@ -60,12 +63,14 @@ public static class TestProgram
                 Console.Error.WriteLine($"sum {sum[0]}");
                 return ExitCodes.Success;
             }
-            catch (CollectiveException) when (environment.Rank == 0)
+            catch (CollectiveException exception) when (environment.Rank == 0)
             {
-                if (dies)
+                if (how == "dies")
                 {
                     _ = Posix.Kill(Environment.ProcessId, Posix.SigKill);
                 }
+
+                await OutlivingRanks.TellLossAsync(environment, envelope, exception);
             }
 
             (environment, envelope) = await link.WaitForNextAttemptAsync(environment);

@@ -9,16 +9,21 @@ internal static class NextGroup
     /// <summary>Waits for the launcher's next attempt and joins it; where that fails too, the one after it.</summary>
     /// <param name="link">The tie to the launcher.</param>
     /// <param name="environment">What the rank knows of the attempt before.</param>
+    /// <param name="envelope">What it was told of that attempt.</param>
+    /// <param name="loss">What ended its group, for the launcher.</param>
     /// <param name="join">Joins the group of an attempt.</param>
     /// <param name="stopping">Ends the wait.</param>
-    /// <returns>The group, and what is known of its attempt.</returns>
+    /// <returns>The group, what is known of its attempt, and what was told of it.</returns>
     /// <exception cref="OperationCanceledException"><paramref name="stopping"/> was cancelled.</exception>
-    public static async Task<(RankEnvironment Environment, ProcessGroup Group)> JoinAsync(
+    public static async Task<(RankEnvironment Environment, JobEnvelope Envelope, ProcessGroup Group)> JoinAsync(
         LauncherLink link,
         RankEnvironment environment,
+        JobEnvelope envelope,
+        CollectiveException loss,
         Func<RankEnvironment, JobEnvelope, CancellationToken, Task<ProcessGroup>> join,
         CancellationToken stopping)
     {
+        await OutlivingRanks.TellLossAsync(environment, envelope, loss);
         var attempt = await link.WaitForNextAttemptAsync(environment, stopping);
         while (true)
         {
@@ -35,6 +40,10 @@ internal static class NextGroup
             catch (Exception exception) when (exception is RendezvousException or OperationCanceledException)
             {
                 stopping.ThrowIfCancellationRequested();
+                if (exception is RendezvousException)
+                {
+                    await OutlivingRanks.TellLossAsync(attempt.Environment, attempt.Envelope, exception);
+                }
             }
 
             try
@@ -45,7 +54,7 @@ internal static class NextGroup
             }
             catch (OperationCanceledException) when (group is not null)
             {
-                return (attempt.Environment, group);
+                return (attempt.Environment, attempt.Envelope, group);
             }
         }
     }

@@ -24,12 +24,14 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
     // Ranks read their shards at the speed of their disks; one that dies meanwhile is noticed at once.
     private static readonly TimeSpan LoadLimit = TimeSpan.FromMinutes(30);
 
+    private JobEnvelope? _envelope = link.Envelope; // of this rank's attempt
+
     /// <summary>Runs the rank on this thread, which drives the forward pass.</summary>
     /// <exception cref="BadInputException">The command line, or what it names, cannot be used.</exception>
     public void Run(CommandLine line)
     {
         // The ranks find each other while each reads and checks its files.
-        var joining = Task.Run(() => JoinAsync(environment, link.Envelope, line, CancellationToken.None));
+        var joining = Task.Run(() => JoinAsync(environment, _envelope, line, CancellationToken.None));
         var (command, preparation) = GenerationCommand.Prepare(line, environment.WorldSize, withInputs: environment.Rank == 0);
         using (preparation)
         using (command)
@@ -67,7 +69,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             }
             catch (CollectiveException exception) when (environment.Rank == 0 && command.OutlivesGroup)
             {
-                var goesOn = link.Envelope is not null && environment.MaxRestarts > 0 && !command.Stopping.IsCancellationRequested;
+                var goesOn = _envelope is not null && environment.MaxRestarts > 0 && !command.Stopping.IsCancellationRequested;
                 command.TellLost(goesOn);
                 if (!goesOn)
                 {
@@ -90,8 +92,8 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
         started = Stopwatch.GetTimestamp(); // loading begins anew
         try
         {
-            (environment, var group) = NextGroup.JoinAsync(
-                link, environment, (next, envelope, token) => JoinAsync(next, envelope, line, token), command.Stopping).GetAwaiter().GetResult();
+            (environment, _envelope, var group) = NextGroup.JoinAsync(
+                link, environment, _envelope!, lost, (next, envelope, token) => JoinAsync(next, envelope, line, token), command.Stopping).GetAwaiter().GetResult();
             return group;
         }
         catch (OperationCanceledException)

@@ -162,6 +162,64 @@ public sealed class SupervisorTests
         Assert.Equal(2, FailureAnalysis.Of(supervisor.Exits, supervisor.Collateral)!.RootCause.Rank);
     }
 
+    [Theory]
+    [InlineData(Signals.Terminate, 0)]
+    [InlineData(0, 1)] // it says why, which is a consequence
+    [InlineData(0, 0)]
+    public void Loss_OfARankThatLivesOn_EndsItAndIsItsFailure(int signal, int exitCode)
+    {
+        var supervisor = Supervise(4, outliving: [0]);
+        supervisor.OnLoss(Lost(1), Seconds(1));
+        Assert.Equal([(2, Signals.Terminate), (3, Signals.Terminate)], _sent);
+        supervisor.OnTime(Seconds(1.25));
+        Assert.Equal((1, Signals.Terminate), _sent[^1]);
+        supervisor.OnExit(Killed(2, Signals.Terminate), Seconds(1.3));
+        supervisor.OnExit(new RankExit(1, 101, new ChildEnd(exitCode, signal), DateTimeOffset.UnixEpoch, exitCode == 0 ? null : new ErrorRecord("aborted", null, null, 1)), Seconds(1.4));
+        supervisor.OnExit(Killed(3, Signals.Terminate), Seconds(1.5));
+
+        Assert.True(supervisor.IsDone);
+        Assert.Equal([0], supervisor.Spared);
+        var analysis = FailureAnalysis.Of(supervisor.Exits, supervisor.Collateral)!;
+        Assert.Equal((1, "silent"), (analysis.RootCause.Rank, analysis.RootCause.Error!.Message));
+        Assert.Equal([2, 3], analysis.Collateral.Select(exit => exit.Rank));
+        Assert.Empty(analysis.Others);
+    }
+
+    [Fact]
+    public void Loss_OfARankWhoseDeathIsToldAMomentLater_IsThatDeath()
+    {
+        var supervisor = Supervise(3, outliving: [0]);
+        supervisor.OnLoss(Lost(1), Seconds(1));
+        supervisor.OnExit(Killed(1, Signals.Kill), Seconds(1.1));
+        supervisor.OnExit(Killed(2, Signals.Terminate), Seconds(1.2));
+        var analysis = FailureAnalysis.Of(supervisor.Exits, supervisor.Collateral)!;
+        Assert.Equal((1, Signals.Kill, null), (analysis.RootCause.Rank, analysis.RootCause.End.Signal, analysis.RootCause.Error));
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData(7)] // not a rank that runs
+    public void Loss_OfNobodyInParticular_EndsAllButTheOneThatToldIt(int? blamed)
+    {
+        var supervisor = Supervise(3, outliving: [0]);
+        supervisor.OnLoss(Lost(blamed), Seconds(1));
+        supervisor.OnTime(Seconds(1.25));
+        Assert.Equal([(1, Signals.Terminate), (2, Signals.Terminate)], _sent);
+        supervisor.OnExit(Killed(2, Signals.Terminate), Seconds(1.3));
+        supervisor.OnExit(Killed(1, Signals.Terminate), Seconds(1.4));
+        Assert.Equal((2, "silent"), (FailureAnalysis.Of(supervisor.Exits, supervisor.Collateral)!.RootCause.Rank, FailureAnalysis.Of(supervisor.Exits, supervisor.Collateral)!.RootCause.Error!.Message));
+    }
+
+    [Fact]
+    public void Loss_AfterADeath_ChangesNothing()
+    {
+        var supervisor = Supervise(3, outliving: [0]);
+        supervisor.OnExit(Exit(2, 7), Seconds(1));
+        supervisor.OnLoss(Lost(1), Seconds(1.1));
+        supervisor.OnExit(Killed(1, Signals.Terminate), Seconds(1.2));
+        Assert.Equal(2, FailureAnalysis.Of(supervisor.Exits, supervisor.Collateral)!.RootCause.Rank);
+    }
+
     [Fact]
     public void Rank_ThatWasDeadBeforeTheSignal_FailedByItself()
     {
@@ -235,6 +293,8 @@ public sealed class SupervisorTests
     private static RankExit Exit(int rank, int code) => new(rank, 100 + rank, new ChildEnd(code, 0), DateTimeOffset.UnixEpoch);
 
     private static RankExit Killed(int rank, int signal) => new(rank, 100 + rank, new ChildEnd(0, signal), DateTimeOffset.UnixEpoch);
+
+    private static ErrorRecord Lost(int? rank) => new("silent", null, null, rank);
 
     private static RankExit Victim(int rank, int of) => Exit(rank, ExitCodes.GroupFailed) with
     {
