@@ -44,7 +44,7 @@ public static class TestProgram
         var environment = RankEnvironment.FromProcess();
         var link = LauncherLink.Attach(environment);
         var envelope = link.Envelope!;
-        var options = new PeerRendezvousOptions { OutlivesAttempt = environment.Rank == 0, SilenceLimit = TimeSpan.FromSeconds(2) };
+        var options = new PeerRendezvousOptions { OutlivesAttempt = environment.Rank == 0, SilenceLimit = TimeSpan.FromSeconds(how == "stops" ? 2 : 5) };
         while (true)
         {
             using var group = await PeerRendezvous.JoinAsync(environment, envelope, options);
