@@ -55,6 +55,7 @@ public static class TestProgram
                 if (environment.Rank == 1 && environment.RestartCount < failingAttempts)
                 {
                     _ = Posix.Kill(Environment.ProcessId, how == "stops" ? Posix.SigStop : Posix.SigKill);
+                    Thread.Sleep(Timeout.Infinite); // not a step more, should this thread be the last to stand still
                 }
 
                 group.Barrier();

@@ -119,7 +119,10 @@ internal sealed class Distrun : IDisposable
             catch (TimeoutException)
             {
                 launch.Kill();
-                throw new TimeoutException($"distrun did not end in {(limit ?? Limit).TotalSeconds} s.");
+                var said = Task.WhenAll(output, error);
+                await Task.WhenAny(said, Task.Delay(Limit)); // ranks that live on have its output too
+                throw new TimeoutException(
+                    $"distrun did not end in {(limit ?? Limit).TotalSeconds} s:\n{(said.IsCompletedSuccessfully ? string.Join('\n', said.Result) : "(its output goes on)")}");
             }
 
             return new LaunchResult(launch.ExitCode, await output, await error);
