@@ -134,7 +134,13 @@ internal sealed class TokenChoice
     {
         if (options.TopP >= 1)
         {
-            var drawn = _tail.Draw(row, candidates, _nucleus, unit);
+            Span<int> tokenIds = stackalloc int[LogitsPiece.MaxCandidateCount];
+            for (var i = 0; i < candidates.Length; i++)
+            {
+                tokenIds[i] = candidates[i].TokenId;
+            }
+
+            var drawn = _tail.Draw(row, tokenIds[..candidates.Length], _nucleus, unit);
             return drawn.TokenId >= 0 ? drawn : _nucleus.Draw(unit);
         }
 

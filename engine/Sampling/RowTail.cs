@@ -1,5 +1,4 @@
 using Distributed.Engine.Kernels;
-using Distributed.Engine.Model;
 
 namespace Distributed.Engine.Sampling;
 
@@ -16,11 +15,11 @@ internal sealed unsafe class RowTail(KernelSet kernels)
 
     /// <summary>Draws one of the others.</summary>
     /// <param name="row">[vocabulary]</param>
-    /// <param name="candidates">The first in the order.</param>
+    /// <param name="candidates">The ids of the first in the order.</param>
     /// <param name="nucleus">Holds the candidates, and does not decide.</param>
     /// <param name="unit">Uniform in (0, 1): the token is drawn with which the mass exceeds it.</param>
     /// <returns>The token; the last of the walk where rounding leaves the mass of all below <paramref name="unit"/>; -1 where there is no other.</returns>
-    public (int TokenId, float Logit) Draw(ReadOnlySpan<float> row, ReadOnlySpan<LogitCandidate> candidates, Nucleus nucleus, double unit)
+    public (int TokenId, float Logit) Draw(ReadOnlySpan<float> row, ReadOnlySpan<int> candidates, Nucleus nucleus, double unit)
     {
         if (_logits.Length != row.Length)
         {
@@ -30,7 +29,7 @@ internal sealed unsafe class RowTail(KernelSet kernels)
         row.CopyTo(_logits);
         foreach (var candidate in candidates)
         {
-            _logits[candidate.TokenId] = float.NegativeInfinity;
+            _logits[candidate] = float.NegativeInfinity;
         }
 
         var mass = nucleus.Mass;

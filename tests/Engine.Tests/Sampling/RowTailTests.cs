@@ -1,5 +1,4 @@
 using Distributed.Engine.Kernels;
-using Distributed.Engine.Model;
 using Distributed.Engine.Sampling;
 
 namespace Distributed.Engine.Tests.Sampling;
@@ -20,7 +19,7 @@ public sealed unsafe class RowTailTests
         row[5] = row[^1] = float.NegativeInfinity; // a constraint forbids these
         var (nucleus, candidates) = Begin(row, temperature);
         var tail = new RowTail(KernelSet.Best);
-        var order = candidates.Select(candidate => candidate.TokenId).Concat(Enumerable.Range(0, length).Except(candidates.Select(candidate => candidate.TokenId))).ToArray();
+        var order = candidates.Concat(Enumerable.Range(0, length).Except(candidates)).ToArray();
         var ends = new double[length]; // [place in the order]
         for (var place = 0; place < length; place++)
         {
@@ -61,17 +60,16 @@ public sealed unsafe class RowTailTests
         Assert.Equal(-1, new RowTail(KernelSet.Best).Draw(row, candidates, nucleus, 1 - 1e-16).TokenId);
     }
 
-    private static (Nucleus Nucleus, LogitCandidate[] Candidates) Begin(float[] row, float temperature)
+    private static (Nucleus Nucleus, int[] Candidates) Begin(float[] row, float temperature)
     {
-        var candidates = row.Select((logit, id) => new LogitCandidate(id, logit))
-            .OrderByDescending(candidate => candidate.Logit).ThenBy(candidate => candidate.TokenId).Take(CandidateCount).ToArray();
+        var candidates = Enumerable.Range(0, row.Length).OrderByDescending(id => row[id]).ThenBy(id => id).Take(CandidateCount).ToArray();
         var nucleus = new Nucleus();
         fixed (float* logits = row)
         {
             nucleus.Begin(temperature, row.Max() / temperature, KernelSet.Best.Summarize(logits, row.Length, temperature).ScaledSum, topP: 1);
         }
 
-        Assert.All(candidates, candidate => Assert.True(nucleus.TryAdd(candidate.TokenId, candidate.Logit)));
+        Assert.All(candidates, candidate => Assert.True(nucleus.TryAdd(candidate, row[candidate])));
         return (nucleus, candidates);
     }
 }
