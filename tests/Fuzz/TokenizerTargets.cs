@@ -41,15 +41,15 @@ internal abstract class TokenizerTarget : FuzzTarget
 /// <summary>tokenizer.model of both types: pieces, kinds, scores and settings of any kind, and fields that no model has.</summary>
 internal sealed class SentencePieceTarget : TokenizerTarget
 {
+    private readonly byte[]?[] _beginnings = new byte[16][];
+
     public override string Name => "tokenizer-model";
 
     public override string FileName => "tokenizer.model";
 
     public override byte[] Make(Random random)
     {
-        var model = random.Next(2) == 0
-            ? ModelBuilder.Bpe(random.Next(2) == 0, random.Next(2) == 0, random.Next(2) == 0, random.Next(12) == 0 ? random.Next(256) : -1)
-            : ModelBuilder.Unigram(random.Next(2) == 0);
+        var model = new ModelBuilder().Raw(Beginning(random));
         for (var count = random.Next(0, 30); count > 0; count--)
         {
             model = random.Next(12) switch
@@ -65,6 +65,20 @@ internal sealed class SentencePieceTarget : TokenizerTarget
 
         var bytes = model.ToArray();
         return random.Next(3) == 0 ? Values.Damage(random, bytes) : bytes;
+    }
+
+    // The pieces that every model has, made once for each kind of model.
+    private byte[] Beginning(Random random)
+    {
+        if (random.Next(24) == 0)
+        {
+            return ModelBuilder.Bpe(byteFallback: true, withoutByte: random.Next(256)).ToArray();
+        }
+
+        var number = random.Next(_beginnings.Length);
+        return _beginnings[number] ??= number < 8
+            ? ModelBuilder.Bpe((number & 1) != 0, (number & 2) != 0, (number & 4) != 0).ToArray()
+            : ModelBuilder.Unigram((number & 1) != 0).ToArray();
     }
 
     private static string Word(Random random) => new(random.GetItems<char>("ab \u2581\u65e5x", random.Next(1, 6)));
@@ -86,36 +100,36 @@ internal sealed class TokenizerJsonTarget : TokenizerTarget
     private static readonly string Converted = TokenizerJsonBuilder.Converted(SentencePieceModel.Parse(
         ModelBuilder.Bpe(byteFallback: true).Characters("ab\u2581x").Piece("ab", -1).Piece("\u2581a", -2).Piece("\u2581ab", -3).ToArray(), "tokenizer.model")).ToJsonString();
 
+    private static ReadOnlySpan<byte> Place => "\"@vocab\""u8;
+
+    private readonly (string Around, byte[] Vocabulary) _byteLevelParts = Parts(ByteLevel);
+    private readonly (string Around, byte[] Vocabulary) _convertedParts = Parts(Converted);
+
     public override string Name => "tokenizer-json";
 
     public override string FileName => "tokenizer.json";
 
     public override byte[] Make(Random random)
     {
-        var root = JsonNode.Parse(random.Next(2) == 0 ? ByteLevel : Converted)!;
-        if (random.Next(2) == 0) // the many entries of the vocabulary would hide the rest
+        var text = random.Next(2) == 0 ? ByteLevel : Converted;
+        if (random.Next(4) == 0)
         {
-            return JsonMutator.Mutate(random, root);
+            return JsonMutator.Mutate(random, JsonNode.Parse(text)!);
         }
 
+        // The many entries of the vocabulary would hide the rest, and are put in again as they were.
+        var (rest, vocabulary) = text == ByteLevel ? _byteLevelParts : _convertedParts;
+        var mutated = JsonMutator.Mutate(random, JsonNode.Parse(rest)!);
+        var place = mutated.AsSpan().IndexOf(Place);
+        return place < 0 ? mutated : [.. mutated[..place], .. vocabulary, .. mutated[(place + Place.Length)..]];
+    }
+
+    private static (string Around, byte[] Vocabulary) Parts(string text)
+    {
+        var root = JsonNode.Parse(text)!;
         var model = root["model"]!.AsObject();
-        var vocabulary = model["vocab"]!;
-        model.Remove("vocab");
-        var mutated = JsonMutator.Mutate(random, root);
-        try
-        {
-            var changed = JsonNode.Parse(mutated);
-            if (changed is JsonObject whole && whole["model"] is JsonObject part && !part.ContainsKey("vocab"))
-            {
-                part["vocab"] = vocabulary;
-                return Encoding.UTF8.GetBytes(whole.ToJsonString());
-            }
-        }
-        catch (Exception error) when (error is System.Text.Json.JsonException or ArgumentException or InvalidOperationException)
-        {
-            // No JSON any more, or a key twice: as it is.
-        }
-
-        return mutated;
+        var vocabulary = Encoding.UTF8.GetBytes(model["vocab"]!.ToJsonString());
+        model["vocab"] = "@vocab";
+        return (root.ToJsonString(), vocabulary);
     }
 }
