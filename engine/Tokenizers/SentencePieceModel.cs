@@ -56,8 +56,14 @@ internal sealed class SentencePieceModel
     /// <summary>Spaces at both ends are dropped and runs of them become one (<c>remove_extra_whitespaces</c>).</summary>
     public bool RemoveExtraWhitespaces { get; private set; } = true;
 
+    /// <summary>What characters become before a text is cut (<c>precompiled_charsmap</c>); <see langword="null"/> where they stay.</summary>
+    public CharacterMap? Characters { get; private set; }
+
     /// <summary>What the unknown id decodes to (<c>unk_surface</c>).</summary>
     public string UnknownSurface { get; private set; } = " \u2047 ";
+
+    /// <summary>Whether a model without control pieces for the two ends of a text is refused.</summary>
+    public bool NeedsEnds { get; private init; } = true;
 
     public string BosPiece { get; private set; } = "<s>";
 
@@ -92,6 +98,23 @@ internal sealed class SentencePieceModel
         }
 
         return Parse(bytes, path);
+    }
+
+    /// <summary>A unigram model that a tokenizer.json holds.</summary>
+    /// <param name="path">Names the file in errors.</param>
+    /// <param name="pieces">[id]</param>
+    /// <param name="characters">What characters become; <see langword="null"/> where they stay.</param>
+    /// <param name="ends">The names of the control pieces for the two ends of a text; empty for none.</param>
+    public static SentencePieceModel OfUnigram(string path, IEnumerable<Piece> pieces, CharacterMap? characters, (string Bos, string Eos) ends)
+    {
+        var model = new SentencePieceModel(path) { NeedsEnds = false, Characters = characters, BosPiece = ends.Bos, EosPiece = ends.Eos };
+        foreach (var piece in pieces)
+        {
+            model.Add(piece);
+            model.ByteFallback |= piece.Kind == PieceKind.Byte;
+        }
+
+        return model;
     }
 
     /// <summary>Reads the bytes of a tokenizer.model; <paramref name="path"/> names it in errors.</summary>
@@ -167,6 +190,12 @@ internal sealed class SentencePieceModel
             }
         }
 
+        Add(new Piece(text, score, kind));
+    }
+
+    private void Add(Piece piece)
+    {
+        var (text, score, kind) = piece;
         if (_pieces.Count == MaxPieceCount)
         {
             throw Error($"has more than {MaxPieceCount} pieces");
@@ -214,7 +243,7 @@ internal sealed class SentencePieceModel
         {
             switch (tag)
             {
-                case (2 << 3) | 2: Require(input.ReadBytes().IsEmpty, "a precompiled_charsmap (other than 'identity')"); break;
+                case (2 << 3) | 2: Characters = ReadCharacters(input.ReadBytes().Span); break;
                 case (3 << 3) | 0: AddDummyPrefix = input.ReadBool(); break;
                 case (4 << 3) | 0: RemoveExtraWhitespaces = input.ReadBool(); break;
                 case (5 << 3) | 0: Require(input.ReadBool(), "escape_whitespaces false"); break;
@@ -234,6 +263,10 @@ internal sealed class SentencePieceModel
             }
         }
     }
+
+    // No map at all is that of 'identity'.
+    private CharacterMap? ReadCharacters(ReadOnlySpan<byte> bytes)
+        => bytes.IsEmpty ? null : CharacterMap.TryRead(bytes) ?? throw Error("has a damaged precompiled_charsmap; download it again");
 
     private string ReadText(CodedInputStream input)
     {

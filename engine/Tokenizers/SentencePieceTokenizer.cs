@@ -55,7 +55,7 @@ public sealed class SentencePieceTokenizer : Tokenizer
         BosId = ControlId(otherPieces, model.BosPiece);
         EosId = ControlId(otherPieces, model.EosPiece);
         PadId = ControlId(otherPieces, model.PadPiece);
-        if (BosId < 0 || EosId < 0)
+        if (model.NeedsEnds && (BosId < 0 || EosId < 0))
         {
             throw model.Error("lacks the control pieces for the two ends of a text (<s> and </s>), which Llama needs");
         }
@@ -64,15 +64,15 @@ public sealed class SentencePieceTokenizer : Tokenizer
     }
 
     /// <inheritdoc/>
-    public override string Kind => _model.IsUnigram ? "SentencePiece unigram" : "SentencePiece BPE";
+    public override string Kind => !_model.NeedsEnds ? "unigram (tokenizer.json)" : _model.IsUnigram ? "SentencePiece unigram" : "SentencePiece BPE";
 
     /// <inheritdoc/>
     public override int VocabularySize => _pieces.Length;
 
-    /// <summary>Begins a text: <c>&lt;s&gt;</c>.</summary>
+    /// <summary>Begins a text: <c>&lt;s&gt;</c>; -1 where a tokenizer.json names none.</summary>
     public override int BosId { get; }
 
-    /// <summary>Ends a text: <c>&lt;/s&gt;</c>.</summary>
+    /// <summary>Ends a text: <c>&lt;/s&gt;</c>; -1 where a tokenizer.json names none.</summary>
     public override int EosId { get; }
 
     /// <summary>Fills a row up; -1 where the model has none, as Llama's, and never an input of the model.</summary>
@@ -103,13 +103,13 @@ public sealed class SentencePieceTokenizer : Tokenizer
     public int[] Encode(ReadOnlySpan<byte> text, bool bos, bool eos)
     {
         var ids = new List<int>((text.Length / 3) + 8);
-        if (bos)
+        if (bos && BosId >= 0)
         {
             ids.Add(BosId);
         }
 
         var afterUnknown = false;
-        var normalized = SpaceNormalizer.Normalize(text, _model.AddDummyPrefix, _model.RemoveExtraWhitespaces, _userDefined);
+        var normalized = SpaceNormalizer.Normalize(text, _model.AddDummyPrefix, _model.RemoveExtraWhitespaces, _userDefined, _model.Characters);
         _segmenter.Run(normalized, (symbol, id) =>
         {
             if (id >= 0)
@@ -131,7 +131,7 @@ public sealed class SentencePieceTokenizer : Tokenizer
             afterUnknown = id < 0;
         });
 
-        if (eos)
+        if (eos && EosId >= 0)
         {
             ids.Add(EosId);
         }

@@ -38,9 +38,12 @@ internal abstract class TokenizerTarget : FuzzTarget
     }
 }
 
-/// <summary>tokenizer.model of both types: pieces, kinds, scores and settings of any kind, and fields that no model has.</summary>
+/// <summary>tokenizer.model of both types, some with a character map: pieces, kinds, scores and settings of any kind, and fields that no model has.</summary>
 internal sealed class SentencePieceTarget : TokenizerTarget
 {
+    // A small map of sequences of all kinds.
+    internal static readonly byte[] Characters = CharacterMapField.Of(Path.Combine(Tests.Repository.Root, "tests", "Engine.Tests", "References", "unigram", "rules.model"));
+
     private readonly byte[]?[] _beginnings = new byte[16][];
 
     public override string Name => "tokenizer-model";
@@ -59,6 +62,7 @@ internal sealed class SentencePieceTarget : TokenizerTarget
                 2 => model.Message(random.Next(1, 8), part => ModelBuilder.Varint(part, random.Next(1, 50), Values.Number(random))),
                 3 => model.Message(random.Next(1, 6), part => ModelBuilder.Bytes(part, random.Next(1, 50), Encoding.UTF8.GetBytes(Values.Text(random)))),
                 4 => model.Raw((byte)random.Next(256), (byte)random.Next(256)),
+                5 when random.Next(8) == 0 => model.Message(3, part => ModelBuilder.Bytes(part, 2, random.Next(2) == 0 ? Characters : Values.Damage(random, [.. Characters]))),
                 _ => model.Piece(Word(random), Score(random), random.Next(6) == 0 ? PieceKind.UserDefined : random.Next(6) == 0 ? PieceKind.Unused : PieceKind.Normal),
             };
         }
@@ -91,7 +95,7 @@ internal sealed class SentencePieceTarget : TokenizerTarget
     };
 }
 
-/// <summary>tokenizer.json in both of its forms, its tree changed.</summary>
+/// <summary>tokenizer.json in its forms, its tree changed.</summary>
 internal sealed class TokenizerJsonTarget : TokenizerTarget
 {
     private static readonly string ByteLevel = TokenizerJsonBuilder
@@ -99,6 +103,10 @@ internal sealed class TokenizerJsonTarget : TokenizerTarget
 
     private static readonly string Converted = TokenizerJsonBuilder.Converted(SentencePieceModel.Parse(
         ModelBuilder.Bpe(byteFallback: true).Characters("ab\u2581x").Piece("ab", -1).Piece("\u2581a", -2).Piece("\u2581ab", -3).ToArray(), "tokenizer.model")).ToJsonString();
+
+    private static readonly string UnigramOfWords = Unigram(splitsAtWhitespace: true);
+
+    private static readonly string UnigramOfText = Unigram(splitsAtWhitespace: false);
 
     private static ReadOnlySpan<byte> Place => "\"@vocab\""u8;
 
@@ -111,6 +119,11 @@ internal sealed class TokenizerJsonTarget : TokenizerTarget
 
     public override byte[] Make(Random random)
     {
+        if (random.Next(3) == 0)
+        {
+            return JsonMutator.Mutate(random, JsonNode.Parse(random.Next(2) == 0 ? UnigramOfWords : UnigramOfText)!);
+        }
+
         var text = random.Next(2) == 0 ? ByteLevel : Converted;
         if (random.Next(4) == 0)
         {
@@ -123,6 +136,11 @@ internal sealed class TokenizerJsonTarget : TokenizerTarget
         var place = mutated.AsSpan().IndexOf(Place);
         return place < 0 ? mutated : [.. mutated[..place], .. vocabulary, .. mutated[(place + Place.Length)..]];
     }
+
+    private static string Unigram(bool splitsAtWhitespace) => TokenizerJsonBuilder.Unigram(
+        SentencePieceModel.Parse(ModelBuilder.Unigram().Characters("ab\u2581x").Piece("ab", -1).Piece("\u2581a", -2).Piece("\u2581ab", -3).ToArray(), "tokenizer.model"),
+        SentencePieceTarget.Characters,
+        splitsAtWhitespace).ToJsonString();
 
     private static (string Around, byte[] Vocabulary) Parts(string text)
     {

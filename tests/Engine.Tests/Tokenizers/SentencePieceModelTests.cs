@@ -43,8 +43,8 @@ public sealed class SentencePieceModelTests
         => Refused(ModelBuilder.Bpe().Message(message, spec => ModelBuilder.Varint(spec, field, field == 24 ? 1 : 0)).ToArray(), expected);
 
     [Theory]
-    [InlineData(3, "precompiled_charsmap")]
-    [InlineData(5, "a denormalizer")]
+    [InlineData(3, "has a damaged precompiled_charsmap")]
+    [InlineData(5, "uses a denormalizer")]
     public void Parse_CharacterMaps_AreNamed(int message, string expected)
         => Refused(ModelBuilder.Bpe().Message(message, spec => ModelBuilder.Bytes(spec, 2, [1, 2, 3])).ToArray(), expected);
 
