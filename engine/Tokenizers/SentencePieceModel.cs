@@ -1,6 +1,5 @@
 using System.Text;
 using System.Text.Unicode;
-using Google.Protobuf;
 
 namespace Distributed.Engine.Tokenizers;
 
@@ -21,7 +20,7 @@ internal enum PieceKind
 /// The higher, the earlier a pair of symbols merges into it; in a unigram model the logarithm of its probability.
 /// </param>
 /// <param name="Kind">What it is for.</param>
-internal readonly record struct Piece(byte[] Utf8, float Score, PieceKind Kind);
+internal readonly record struct Piece(ReadOnlyMemory<byte> Utf8, float Score, PieceKind Kind);
 
 /// <summary>
 /// A <c>tokenizer.model</c> of SentencePiece: the protobuf message ModelProto (google/sentencepiece, src/sentencepiece_model.proto), of
@@ -34,6 +33,10 @@ internal sealed class SentencePieceModel
 
     private const int MaxPieceCount = 1 << 20;
     private const int MaxPieceByteCount = 1024;
+
+    // Of most models; where pieces have fewer bytes the list of them grows.
+    private const int LeastPieceByteCount = 16;
+
     private const int Unigram = 1;
     private const int BytePairEncoding = 2;
 
@@ -124,9 +127,10 @@ internal sealed class SentencePieceModel
         model.RequireSentencePiece(bytes);
         try
         {
-            model.ReadModel(new CodedInputStream(bytes));
+            model._pieces.Capacity = Math.Min(MaxPieceCount, bytes.Length / LeastPieceByteCount);
+            model.ReadModel(new ProtobufReader(bytes));
         }
-        catch (InvalidProtocolBufferException error)
+        catch (InvalidDataException error)
         {
             throw model.Error("is damaged or no SentencePiece model; download it again", error);
         }
@@ -159,34 +163,34 @@ internal sealed class SentencePieceModel
 
     // Tags below are (field number << 3 | wire type). A known field with another wire type is passed over like an unknown one, as
     // protobuf does.
-    private void ReadModel(CodedInputStream input)
+    private void ReadModel(ProtobufReader input)
     {
         while (input.ReadTag() is var tag and not 0)
         {
             switch (tag)
             {
-                case (1 << 3) | 2: ReadPiece(input.ReadBytes().CreateCodedInput()); break;
-                case (2 << 3) | 2: ReadTrainer(input.ReadBytes().CreateCodedInput()); break;
-                case (3 << 3) | 2: ReadNormalizer(input.ReadBytes().CreateCodedInput()); break;
-                case (5 << 3) | 2: ReadDenormalizer(input.ReadBytes().CreateCodedInput()); break;
-                default: input.SkipLastField(); break;
+                case (1 << 3) | 2: ReadPiece(new ProtobufReader(input.ReadBytes())); break;
+                case (2 << 3) | 2: ReadTrainer(new ProtobufReader(input.ReadBytes())); break;
+                case (3 << 3) | 2: ReadNormalizer(new ProtobufReader(input.ReadBytes())); break;
+                case (5 << 3) | 2: ReadDenormalizer(new ProtobufReader(input.ReadBytes())); break;
+                default: input.Skip(); break;
             }
         }
     }
 
-    private void ReadPiece(CodedInputStream input)
+    private void ReadPiece(ProtobufReader input)
     {
-        byte[] text = [];
+        ReadOnlyMemory<byte> text = default;
         var score = 0f;
         var kind = PieceKind.Normal;
         while (input.ReadTag() is var tag and not 0)
         {
             switch (tag)
             {
-                case (1 << 3) | 2: text = input.ReadBytes().ToByteArray(); break;
+                case (1 << 3) | 2: text = input.ReadBytes(); break;
                 case (2 << 3) | 5: score = input.ReadFloat(); break;
-                case (3 << 3) | 0: kind = (PieceKind)input.ReadEnum(); break;
-                default: input.SkipLastField(); break;
+                case (3 << 3) | 0: kind = (PieceKind)(int)input.ReadVarint(); break;
+                default: input.Skip(); break;
             }
         }
 
@@ -201,7 +205,7 @@ internal sealed class SentencePieceModel
             throw Error($"has more than {MaxPieceCount} pieces");
         }
 
-        if (text.Length is 0 or > MaxPieceByteCount || !Utf8.IsValid(text) || !float.IsFinite(score) || !Enum.IsDefined(kind))
+        if (text.Length is 0 or > MaxPieceByteCount || !Utf8.IsValid(text.Span) || !float.IsFinite(score) || !Enum.IsDefined(kind))
         {
             throw Error($"has a damaged piece {_pieces.Count} ({text.Length} bytes, score {score}, type {(int)kind}); download it again");
         }
@@ -210,21 +214,21 @@ internal sealed class SentencePieceModel
         _pieces.Add(new Piece(text, score + 0f, kind));
     }
 
-    private void ReadTrainer(CodedInputStream input)
+    private void ReadTrainer(ProtobufReader input)
     {
         var modelType = Unigram;
         while (input.ReadTag() is var tag and not 0)
         {
             switch (tag)
             {
-                case (3 << 3) | 0: modelType = input.ReadEnum(); break;
-                case (24 << 3) | 0: Require(!input.ReadBool(), "treat_whitespace_as_suffix"); break;
-                case (35 << 3) | 0: ByteFallback = input.ReadBool(); break;
-                case (44 << 3) | 2: UnknownSurface = ReadText(input); break;
-                case (46 << 3) | 2: BosPiece = ReadText(input); break;
-                case (47 << 3) | 2: EosPiece = ReadText(input); break;
-                case (48 << 3) | 2: PadPiece = ReadText(input); break;
-                default: input.SkipLastField(); break;
+                case (3 << 3) | 0: modelType = (int)input.ReadVarint(); break;
+                case (24 << 3) | 0: Require(input.ReadVarint() == 0, "treat_whitespace_as_suffix"); break;
+                case (35 << 3) | 0: ByteFallback = input.ReadVarint() != 0; break;
+                case (44 << 3) | 2: UnknownSurface = ReadText(ref input); break;
+                case (46 << 3) | 2: BosPiece = ReadText(ref input); break;
+                case (47 << 3) | 2: EosPiece = ReadText(ref input); break;
+                case (48 << 3) | 2: PadPiece = ReadText(ref input); break;
+                default: input.Skip(); break;
             }
         }
 
@@ -237,29 +241,29 @@ internal sealed class SentencePieceModel
         IsUnigram = modelType == Unigram;
     }
 
-    private void ReadNormalizer(CodedInputStream input)
+    private void ReadNormalizer(ProtobufReader input)
     {
         while (input.ReadTag() is var tag and not 0)
         {
             switch (tag)
             {
                 case (2 << 3) | 2: Characters = ReadCharacters(input.ReadBytes().Span); break;
-                case (3 << 3) | 0: AddDummyPrefix = input.ReadBool(); break;
-                case (4 << 3) | 0: RemoveExtraWhitespaces = input.ReadBool(); break;
-                case (5 << 3) | 0: Require(input.ReadBool(), "escape_whitespaces false"); break;
-                default: input.SkipLastField(); break;
+                case (3 << 3) | 0: AddDummyPrefix = input.ReadVarint() != 0; break;
+                case (4 << 3) | 0: RemoveExtraWhitespaces = input.ReadVarint() != 0; break;
+                case (5 << 3) | 0: Require(input.ReadVarint() != 0, "escape_whitespaces false"); break;
+                default: input.Skip(); break;
             }
         }
     }
 
-    private void ReadDenormalizer(CodedInputStream input)
+    private void ReadDenormalizer(ProtobufReader input)
     {
         while (input.ReadTag() is var tag and not 0)
         {
             switch (tag)
             {
                 case (2 << 3) | 2: Require(input.ReadBytes().IsEmpty, "a denormalizer"); break;
-                default: input.SkipLastField(); break;
+                default: input.Skip(); break;
             }
         }
     }
@@ -268,7 +272,7 @@ internal sealed class SentencePieceModel
     private CharacterMap? ReadCharacters(ReadOnlySpan<byte> bytes)
         => bytes.IsEmpty ? null : CharacterMap.TryRead(bytes) ?? throw Error("has a damaged precompiled_charsmap; download it again");
 
-    private string ReadText(CodedInputStream input)
+    private string ReadText(ref ProtobufReader input)
     {
         var bytes = input.ReadBytes().Span;
         return bytes.Length <= MaxPieceByteCount && Utf8.IsValid(bytes)

@@ -20,7 +20,7 @@ internal static class SpaceNormalizer
     /// <param name="userDefined">Pieces within which all stays as it is; <see langword="null"/> for none.</param>
     /// <param name="characters">What characters become; <see langword="null"/> where they stay.</param>
     public static ReadOnlySpan<byte> Normalize(
-        ReadOnlySpan<byte> text, bool addDummyPrefix, bool removeExtraWhitespaces, PieceTrie? userDefined, CharacterMap? characters = null)
+        ReadOnlySpan<byte> text, bool addDummyPrefix, bool removeExtraWhitespaces, SortedPieces? userDefined, CharacterMap? characters = null)
     {
         while (removeExtraWhitespaces && !text.IsEmpty && NextUnit(text, userDefined, characters, out var length) is [(byte)' '])
         {
@@ -66,7 +66,7 @@ internal static class SpaceNormalizer
     }
 
     /// <summary>What the text begins with, as it is to be: a user-defined piece, what the map replaces, a character, or a byte that is none.</summary>
-    private static ReadOnlySpan<byte> NextUnit(ReadOnlySpan<byte> text, PieceTrie? userDefined, CharacterMap? characters, out int length)
+    private static ReadOnlySpan<byte> NextUnit(ReadOnlySpan<byte> text, SortedPieces? userDefined, CharacterMap? characters, out int length)
     {
         length = userDefined?.LongestMatch(text) ?? 0;
         if (length > 0)

@@ -24,7 +24,7 @@ internal sealed class UnigramJson(JsonElement root, string path, Func<string, To
     {
         var characters = ReadParts();
         var pieces = ReadPieces(model);
-        var special = pieces.Where(piece => piece.Kind == PieceKind.Control).Select(piece => Encoding.UTF8.GetString(piece.Utf8)).ToHashSet(StringComparer.Ordinal);
+        var special = pieces.Where(piece => piece.Kind == PieceKind.Control).Select(piece => Encoding.UTF8.GetString(piece.Utf8.Span)).ToHashSet(StringComparer.Ordinal);
         var bos = TokenizerParts.BosOf(TokenizerParts.Steps(root, "post_processor", "processors")) ?? "";
         foreach (var name in new[] { bos, eosToken ?? "" }.Where(name => name.Length > 0 && !special.Contains(name)))
         {
@@ -120,7 +120,7 @@ internal sealed class UnigramJson(JsonElement root, string path, Func<string, To
         }
 
         var (id, text) = (token.GetProperty("id").GetInt32(), Encoding.UTF8.GetBytes(content));
-        if (id < 0 || id > pieces.Count || (id < pieces.Count && !pieces[id].Utf8.AsSpan().SequenceEqual(text)))
+        if (id < 0 || id > pieces.Count || (id < pieces.Count && !pieces[id].Utf8.Span.SequenceEqual(text)))
         {
             throw error($"gives the added token '{content}' the id {id}, which is another token's or leaves ids without one");
         }

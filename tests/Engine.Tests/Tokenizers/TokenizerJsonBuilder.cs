@@ -56,7 +56,7 @@ internal static class TokenizerJsonBuilder
         var ids = new Dictionary<string, int>(StringComparer.Ordinal);
         foreach (var (id, piece) in model.Pieces.Index())
         {
-            ids.Add(System.Text.Encoding.UTF8.GetString(piece.Utf8), id);
+            ids.Add(System.Text.Encoding.UTF8.GetString(piece.Utf8.Span), id);
         }
 
         var merges = new List<(string Left, string Right, float Score)>();
@@ -112,7 +112,7 @@ internal static class TokenizerJsonBuilder
             ["added_tokens"] = new JsonArray([.. model.Pieces.Index().Where(piece => piece.Item.Kind == PieceKind.Control).Select(piece => new JsonObject
             {
                 ["id"] = piece.Index,
-                ["content"] = System.Text.Encoding.UTF8.GetString(piece.Item.Utf8),
+                ["content"] = System.Text.Encoding.UTF8.GetString(piece.Item.Utf8.Span),
                 ["special"] = true,
             })]),
             ["normalizer"] = splitsAtWhitespace ? precompiled : new JsonObject
@@ -134,7 +134,7 @@ internal static class TokenizerJsonBuilder
                 ["type"] = "Unigram",
                 ["unk_id"] = model.Pieces.Index().First(piece => piece.Item.Kind == PieceKind.Unknown).Index,
                 ["byte_fallback"] = model.ByteFallback,
-                ["vocab"] = new JsonArray([.. model.Pieces.Select(piece => new JsonArray(System.Text.Encoding.UTF8.GetString(piece.Utf8), piece.Score))]),
+                ["vocab"] = new JsonArray([.. model.Pieces.Select(piece => new JsonArray(System.Text.Encoding.UTF8.GetString(piece.Utf8.Span), piece.Score))]),
             },
         };
     }
