@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using Distributed.Fuzz;
 
-// fuzz TARGET|all FIRST COUNT [--refusals]: runs inputs FIRST to FIRST + COUNT - 1 on all cores. fuzz TARGET NUMBER FILE: writes one input to a file.
+// fuzz TARGET,...|all FIRST COUNT [--refusals]: runs inputs FIRST to FIRST + COUNT - 1 on all cores. fuzz TARGET NUMBER FILE: writes one input to a file.
 const long StretchLength = 5000;
 string[] configs = ["llama3", "llama2-linear", "mistral", "qwen2", "qwen3"];
 Dictionary<string, Func<FuzzTarget>> targets = new Func<FuzzTarget>[]
@@ -23,10 +23,10 @@ Dictionary<string, Func<FuzzTarget>> targets = new Func<FuzzTarget>[]
     () => new SchemaTarget(),
 }.ToDictionary(make => make().Name, StringComparer.Ordinal);
 var countsRefusals = args.Length == 4 && args[3] == "--refusals";
-var chosen = args.Length == 3 || countsRefusals ? targets.Where(target => args[0] == "all" || args[0] == target.Key).ToArray() : [];
+var chosen = args.Length == 3 || countsRefusals ? targets.Where(target => args[0] == "all" || args[0].Split(',').Contains(target.Key)).ToArray() : [];
 if (chosen.Length == 0 || !long.TryParse(args[1], NumberStyles.None, CultureInfo.InvariantCulture, out var first))
 {
-    Console.Error.WriteLine($"Usage: fuzz TARGET|all FIRST COUNT [--refusals], or fuzz TARGET NUMBER FILE; TARGET one of {string.Join(", ", targets.Keys)}.");
+    Console.Error.WriteLine($"Usage: fuzz TARGET,...|all FIRST COUNT [--refusals], or fuzz TARGET NUMBER FILE; TARGET one of {string.Join(", ", targets.Keys)}.");
     return 2;
 }
 
