@@ -108,8 +108,8 @@ internal static class EndToEndBench
             [.. stats.GetProperty("peak_rss_bytes").EnumerateArray().Select(bytes => bytes.GetInt64())]);
     }
 
-    // bench/bin/<configuration>/net10.0 and launcher/bin/<configuration>/net10.0 lie side by side.
-    private static string Distrun
+    /// <summary>The launcher of this build: bench/bin/CONFIGURATION/net10.0 and launcher/bin/CONFIGURATION/net10.0 lie side by side.</summary>
+    public static string Distrun
         => Path.GetFullPath(Path.Combine(
             AppContext.BaseDirectory, "..", "..", "..", "..", "launcher", "bin", ConfigurationName, "net10.0",
             OperatingSystem.IsWindows() ? "distrun.exe" : "distrun"));

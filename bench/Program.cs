@@ -10,6 +10,7 @@ var benchmarks = new SortedDictionary<string, Func<string[], int>>(StringCompare
     ["fma-peak"] = FmaPeak.Run,
     ["gpu"] = GpuBench.Run,
     ["join"] = JoinBench.Run,
+    ["load"] = LoadBench.Run,
     ["perplexity"] = PerplexityBench.Run,
     ["pipeline"] = PipelineBench.Run,
     ["serve"] = ServeBench.Run,

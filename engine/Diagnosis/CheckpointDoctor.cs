@@ -157,16 +157,23 @@ public sealed class CheckpointDoctor(DoctorOptions options)
 
     private Finding Compare(CheckpointSource checkpoint, int worldSize)
     {
+        var ranks = worldSize == 1 ? "one rank" : $"{worldSize} ranks";
+        var compared = options.DeepTorch is null ? $"{ranks} and one rank" : $"The torch backend on {ranks} and the managed backend on one";
         try
         {
-            return WorldComparison.FirstDifference(checkpoint, worldSize, options.ThreadCount) is { } found
+            if (options.DeepTorch is not null)
+            {
+                TorchSupport.Require(checkpoint);
+            }
+
+            return WorldComparison.FirstDifference(checkpoint, worldSize, options.ThreadCount, options.DeepTorch) is { } found
                 ? Finding.Error(string.Create(
                     CultureInfo.InvariantCulture,
-                    $"{worldSize} ranks and one rank first differ after {(found.IsFeedForward ? "the feed-forward part" : "attention")} of layer {found.Layer} on rank(s) "
+                    $"{compared} first differ after {(found.IsFeedForward ? "the feed-forward part" : "attention")} of layer {found.Layer} on rank(s) "
                     + $"{string.Join(", ", found.Ranks)}, by up to {found.MaxDifference:g3} where numbers are up to {found.MaxMagnitude:g3}; report it with the model's name."))
-                : Finding.Note($"{worldSize} ranks and one rank agree after every layer, on {WorldComparison.TokenCount} tokens.");
+                : Finding.Note($"{compared} agree after every layer, on {WorldComparison.TokenCount} tokens.");
         }
-        catch (Exception error) when (error is NonFiniteLogitsException or CheckpointException)
+        catch (Exception error) when (error is NonFiniteLogitsException or CheckpointException or BackendException)
         {
             return Finding.Error(error.Message);
         }

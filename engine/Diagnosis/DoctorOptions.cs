@@ -38,6 +38,9 @@ public sealed record DoctorOptions
     /// <summary>The world size that is compared with one rank, layer by layer; <see langword="null"/> for none.</summary>
     public int? DeepWorldSize { get; init; }
 
+    /// <summary>The backend of the ranks that are compared with one rank of the managed one; <see langword="null"/> for the managed one.</summary>
+    public TorchOptions? DeepTorch { get; init; }
+
     /// <summary>Whether the files are not read to their end.</summary>
     public bool SkipsChecksums { get; init; }
 

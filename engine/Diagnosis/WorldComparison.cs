@@ -7,17 +7,17 @@ using Distributed.Engine.Parallel;
 
 namespace Distributed.Engine.Diagnosis;
 
-/// <summary>Where two world sizes first disagree.</summary>
+/// <summary>Where two world sizes, or two backends, first disagree.</summary>
 /// <param name="Layer">The first layer whose result differs.</param>
 /// <param name="IsFeedForward">Whether it is the layer's second part, after attention.</param>
-/// <param name="Ranks">The ranks on which it differs from one rank alone.</param>
+/// <param name="Ranks">The ranks on which it differs from one rank alone of the managed backend.</param>
 /// <param name="MaxDifference">The greatest difference there.</param>
 /// <param name="MaxMagnitude">The greatest number that one rank alone has there.</param>
 public sealed record WorldDifference(int Layer, bool IsFeedForward, IReadOnlyList<int> Ranks, float MaxDifference, float MaxMagnitude);
 
 /// <summary>
 /// Runs the same tokens on one rank and on several, all threads of this process, and compares what each layer leaves: a wrong shard, a
-/// wrong split or a wrong kernel shows in the first layer that it touches.
+/// wrong split or a wrong kernel shows in the first layer that it touches. One rank is the managed backend's; the several may be the torch backend's.
 /// </summary>
 public static class WorldComparison
 {
@@ -27,31 +27,50 @@ public static class WorldComparison
     // Where sums are taken in another order, results differ by rounding; what is wrong differs by far more.
     private const float RelativeTolerance = 1e-3f;
 
-    /// <summary>Compares a checkpoint on one rank with itself on several.</summary>
+    // Activations rounded to 16 bits in every layer, by a backend that is asked for it.
+    private const float NarrowTolerance = 0.1f;
+
+    /// <summary>Compares a checkpoint on one rank with itself on several, or with another backend.</summary>
     /// <param name="checkpoint">Any.</param>
-    /// <param name="worldSize">At least 2.</param>
+    /// <param name="worldSize">At least 2; with <paramref name="torch"/> at least 1.</param>
     /// <param name="threadCount">Compute threads in all.</param>
+    /// <param name="torch">The torch backend, for all ranks that are compared; <see langword="null"/> for the managed one.</param>
     /// <returns>The first difference; <see langword="null"/> where there is none.</returns>
     /// <exception cref="NonFiniteLogitsException">The model computes an infinity or NaN.</exception>
     /// <exception cref="CheckpointException">The files cannot be mapped, or there are more ranks than token ids.</exception>
-    public static WorldDifference? FirstDifference(CheckpointSource checkpoint, int worldSize, int threadCount)
+    /// <exception cref="BackendException">The torch backend cannot compute here.</exception>
+    public static WorldDifference? FirstDifference(CheckpointSource checkpoint, int worldSize, int threadCount, TorchOptions? torch = null)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
-        return FirstDifference(worldSize, group => LlamaModel.Load(checkpoint, group, new LlamaModelOptions
+        return torch is null
+            ? FirstDifference(worldSize, group => Load(group, null))
+            : FirstDifference(
+                worldSize,
+                group => Load(group, torch with { LocalRank = group.Rank, LocalWorldSize = group.WorldSize, Nccl = NcclUse.Never }),
+                group => Load(group, null),
+                torch is { Precision: TorchPrecision.High, DataType: TorchDataType.Stored or TorchDataType.Float32 } ? RelativeTolerance : NarrowTolerance);
+
+        LlamaModel Load(ProcessGroup group, TorchOptions? backend) => LlamaModel.Load(checkpoint, group, new LlamaModelOptions
         {
             MaxSequenceLength = TokenCount,
             MaxBatchSize = 1,
             MaxTokensPerStep = TokenCount,
             ThreadCount = Math.Max(1, threadCount / group.WorldSize),
-        }));
+            Torch = backend,
+        });
     }
 
     /// <summary>As the public one, with models of the caller's making.</summary>
-    internal static WorldDifference? FirstDifference(int worldSize, Func<ProcessGroup, LlamaModel> load)
+    /// <param name="worldSize">At least 2; with <paramref name="other"/> at least 1.</param>
+    /// <param name="load">Makes the model of a rank that is compared.</param>
+    /// <param name="other">Makes that of one rank, with which they are compared, where it is another backend's; <see langword="null"/> where it is the same.</param>
+    /// <param name="tolerance">Of the greatest number of a layer, where bits may differ; between backends they may.</param>
+    internal static WorldDifference? FirstDifference(
+        int worldSize, Func<ProcessGroup, LlamaModel> load, Func<ProcessGroup, LlamaModel>? other = null, float tolerance = RelativeTolerance)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(worldSize, 2);
+        ArgumentOutOfRangeException.ThrowIfLessThan(worldSize, other is null ? 2 : 1);
         var reference = new List<float[]>(); // [2 x layer, or 1 more for feed-forward][token, dimension]
-        var isCanonical = Run(1, load, (_, _, _, hidden) => reference.Add(hidden.ToArray()));
+        var isCanonical = Run(1, other ?? load, (_, _, _, hidden) => reference.Add(hidden.ToArray())) && other is null;
         var found = new WorldDifference?[worldSize];
         var isExact = true;
         try
@@ -60,7 +79,7 @@ public static class WorldComparison
         }
         catch (NonFiniteLogitsException) when (Array.Exists(found, difference => difference is not null))
         {
-            // One rank alone has finite numbers: the first difference says more.
+            // The reference has finite numbers: the first difference says more.
         }
 
         return found
@@ -84,7 +103,7 @@ public static class WorldComparison
             },
             (rank, layer, isFeedForward, hidden) =>
             {
-                if (found[rank] is null && Compare(reference[(2 * layer) + (isFeedForward ? 1 : 0)], hidden, isExact) is var (difference, magnitude))
+                if (found[rank] is null && Compare(reference[(2 * layer) + (isFeedForward ? 1 : 0)], hidden, isExact ? null : tolerance) is var (difference, magnitude))
                 {
                     found[rank] = new WorldDifference(layer, isFeedForward, [rank], difference, magnitude);
                 }
@@ -163,7 +182,7 @@ public static class WorldComparison
         leader.Stop();
     }
 
-    private static (float Difference, float Magnitude)? Compare(float[] expected, ReadOnlySpan<float> actual, bool isExact)
+    private static (float Difference, float Magnitude)? Compare(float[] expected, ReadOnlySpan<float> actual, float? tolerance)
     {
         var (difference, magnitude) = (0f, 0f);
         for (var i = 0; i < expected.Length; i++)
@@ -172,9 +191,9 @@ public static class WorldComparison
             magnitude = Math.Max(magnitude, Math.Abs(expected[i]));
         }
 
-        var isSame = isExact
-            ? MemoryMarshal.AsBytes(expected.AsSpan()).SequenceEqual(MemoryMarshal.AsBytes(actual))
-            : difference <= RelativeTolerance * magnitude;
+        var isSame = tolerance is { } share
+            ? difference <= share * magnitude
+            : MemoryMarshal.AsBytes(expected.AsSpan()).SequenceEqual(MemoryMarshal.AsBytes(actual));
         return isSame ? null : (difference, magnitude);
     }
 

@@ -16,6 +16,9 @@ public abstract class ChatFormat
     /// <summary>The format's name, for the user.</summary>
     public abstract string Name { get; }
 
+    /// <summary>Whether the model thinks before it answers and can be told not to.</summary>
+    public virtual bool CanThink => false;
+
     /// <summary>What a chat template of this format has in it.</summary>
     internal abstract IReadOnlyList<string> TemplateMarks { get; }
 
@@ -26,11 +29,12 @@ public abstract class ChatFormat
     /// <param name="checkpoint">The model.</param>
     /// <param name="tokenizer">Its tokenizer.</param>
     /// <param name="template">Its chat template; <see langword="null"/> for none.</param>
-    public static ChatFormat Of(CheckpointSource checkpoint, Tokenizer tokenizer, ChatTemplate? template = null)
+    /// <param name="enableThinking">Whether models that think before they answer do.</param>
+    public static ChatFormat Of(CheckpointSource checkpoint, Tokenizer tokenizer, ChatTemplate? template = null, bool enableThinking = true)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
         ArgumentNullException.ThrowIfNull(tokenizer);
-        return template?.ToFormat(tokenizer) is { } known ? known
+        return template?.ToFormat(tokenizer, enableThinking) is { } known ? known
             : tokenizer.SpecialId(Llama3ChatFormat.BeginHeader) >= 0 ? new Llama3ChatFormat()
             : tokenizer.SpecialId(ChatMLFormat.Begin) >= 0 ? new ChatMLFormat()
             : checkpoint.Family == ModelFamily.Mistral ? new MistralChatFormat(tokenizer.SpecialId(MistralChatFormat.Begin) >= 0)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
@@ -15,18 +16,27 @@ public sealed class ChatTemplate
     private const string ConfigName = "tokenizer_config.json";
     private const string TemplateName = "chat_template.jinja";
 
-    // SHA-256 of the texts as public repositories carry them (that of Mistral v0.1 is derived from its description). Those of Qwen put a system message of their own in front where a dialog has none; here none is added.
+    // SHA-256 of the texts as public repositories carry them (that of Mistral v0.1 is derived from its description), without a line end behind them.
     private static readonly Dictionary<string, Family> Known = new(StringComparer.Ordinal)
     {
         ["153280e3ff55d19da1398bdb3914ee2a51b80429bfaedde11d7d216c39db80f3"] = Family.ChatML, // OpenHermes, SmolLM
-        ["793202280c0910ab26bc6eb57c8212c2417324c6d8c4efd0d10d59092ab3e3eb"] = Family.ChatML, // Qwen2
-        ["7a2fad4301dcce93b13747dfd6ee5fa696dc12de86b85b86344bea8f649022b3"] = Family.ChatML, // Qwen1.5
+        ["793202280c0910ab26bc6eb57c8212c2417324c6d8c4efd0d10d59092ab3e3eb"] = Family.Qwen2, // Qwen2
+        ["7a2fad4301dcce93b13747dfd6ee5fa696dc12de86b85b86344bea8f649022b3"] = Family.Qwen15, // Qwen1.5
+        ["872be49dbb638044ad01b60388f48d469ff2980e5f0dccdc22ec907db54d0788"] = Family.SmolLM2, // SmolLM2
+        ["a18cc698dd45623eb707279d08e66f7bb8d76afc89ead84016b88487b395b5cc"] = Family.Qwen25, // Qwen2.5
+        ["2df317a15cbc983d9602cc391d33be17237d47ec7eb11ead80fae277143958aa"] = Family.Qwen3, // Qwen3
         ["b48c47f6443892716176eb200bf4ef108f64e06ca26ed0fa8ebc0a4b3992fcb2"] = Family.Llama3, // Llama 3 at its release
         ["ba03a121d097859c7b5b9cd03af99aafe95275210d2876f642ad9929a150f122"] = Family.Llama3, // Llama 3
+        ["99799a835a31e1d33c4a9c7ee8a0de3923b291a95155ed6dc8efcbd0fe1d0238"] = Family.Llama31, // Llama 3.1 and 3.3
+        ["0cac23ffd2b33ff7b039e17ee143a080053318146fdc788f1d49ed4745aa8683"] = Family.Llama32, // Llama 3.2
         ["9780fae5bfea3cfd7be37d328c6edfd296a8869be8131495bbe7eb37e780c88c"] = Family.Llama2, // Llama 2
         ["5e53c989e0be846d15684f709272441562fff0321d7d47693d54c0f0ed9f4822"] = Family.Llama2, // Llama 2, with system turns
         ["26a59556925c987317ce5291811ba3b7f32ec4c647c400c6cc7e3a9993007ba7"] = Family.Mistral, // Mistral 7B Instruct v0.2
         ["7e995b379ec01747807246483647cd99030abf331653f1119e16d7ac041a3495"] = Family.Mistral, // Mistral 7B Instruct v0.1
+        ["1c6594f8393552ef16bbf3ddecb67d8258fb8d66339a1a092a8f8496061f02d3"] = Family.Mistral, // Mistral 7B Instruct v0.2, with system messages
+        ["1127255163dd25a2fd472f9901035aa9e78dc77ca33efdd010f5c8ea87e5d436"] = Family.Mistral, // Mistral Nemo (v3, Tekken)
+        ["9074ed36d7503f0f63bd70ef4a0db1e12ec90718aef446404917f5ee3216e2f3"] = Family.Mistral, // Mistral Large 2407 (v3)
+        ["66291cf0045c2425a3a667cf3cbb7af2b11f09e025c02f97245323ab79119362"] = Family.Zephyr, // Zephyr, TinyLlama-Chat
     };
 
     private readonly string _text;
@@ -35,8 +45,7 @@ public sealed class ChatTemplate
     {
         _text = text;
         Path = path;
-        // Within a literal a line feed and its escape are the same, and publishers write either.
-        Sha256 = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text.Replace("\\n", "\n", StringComparison.Ordinal))));
+        Sha256 = HashOf(text);
     }
 
     private enum Family
@@ -44,17 +53,25 @@ public sealed class ChatTemplate
         ChatML,
         Llama2,
         Llama3,
+        Llama31,
+        Llama32,
         Mistral,
+        Qwen15,
+        Qwen2,
+        Qwen25,
+        Qwen3,
+        SmolLM2,
+        Zephyr,
     }
 
     /// <summary>The file that has it.</summary>
     public string Path { get; }
 
-    /// <summary>Of its text in UTF-8, <c>\n</c> written as a line feed, in lower case.</summary>
+    /// <summary>Of its text in UTF-8, <c>\n</c> written as a line feed and without one behind it, in lower case.</summary>
     public string Sha256 { get; }
 
     /// <summary>Whether it is one of the known ones, to the letter.</summary>
-    public bool IsKnown => Known.ContainsKey(Sha256);
+    public bool IsKnown => IsKnownHash(Sha256);
 
     /// <summary>
     /// The template beside a tokenizer, in chat_template.jinja or tokenizer_config.json; <see langword="null"/> where there is none, or none that
@@ -115,13 +132,43 @@ public sealed class ChatTemplate
     /// <summary>
     /// The format that a known template stands for; <see langword="null"/> for another one, and where the tokenizer lacks the format's marks.
     /// </summary>
-    internal ChatFormat? ToFormat(Tokenizer tokenizer) => !Known.TryGetValue(Sha256, out var family) ? null : family switch
+    internal ChatFormat? ToFormat(Tokenizer tokenizer, bool enableThinking) => FormatOf(Sha256, tokenizer, enableThinking, TimeProvider.System);
+
+    /// <summary>Whether a template of this hash is known.</summary>
+    internal static bool IsKnownHash(string hash) => Known.ContainsKey(hash);
+
+    /// <inheritdoc cref="ToFormat"/>
+    internal static ChatFormat? FormatOf(string hash, Tokenizer tokenizer, bool enableThinking, TimeProvider time)
     {
-        Family.ChatML => tokenizer.SpecialId(ChatMLFormat.Begin) >= 0 ? new ChatMLFormat() : null,
-        Family.Llama3 => tokenizer.SpecialId(Llama3ChatFormat.BeginHeader) >= 0 ? new Llama3ChatFormat() : null,
-        Family.Mistral => new MistralChatFormat(tokenizer.SpecialId(MistralChatFormat.Begin) >= 0),
-        _ => new Llama2ChatFormat(),
-    };
+        if (!Known.TryGetValue(hash, out var family))
+        {
+            return null;
+        }
+
+        var (isChatML, isLlama3) = (tokenizer.SpecialId(ChatMLFormat.Begin) >= 0, tokenizer.SpecialId(Llama3ChatFormat.BeginHeader) >= 0);
+        return family switch
+        {
+            Family.ChatML => isChatML ? new ChatMLFormat() : null,
+            Family.SmolLM2 => isChatML ? new ChatMLFormat("You are a helpful AI assistant named SmolLM, trained by Hugging Face") : null,
+            Family.Qwen15 => isChatML ? new ChatMLFormat("You are a helpful assistant") : null,
+            Family.Qwen2 => isChatML ? new ChatMLFormat("You are a helpful assistant.") : null,
+            Family.Qwen25 => isChatML ? new ChatMLFormat("You are Qwen, created by Alibaba Cloud. You are a helpful assistant.") : null,
+            Family.Qwen3 => isChatML ? new ChatMLFormat(enableThinking: enableThinking) : null,
+            Family.Llama3 => isLlama3 ? new Llama3ChatFormat() : null,
+            Family.Llama31 => isLlama3 ? new Llama3ChatFormat(() => Llama3ChatFormat.FixedDate) : null,
+            Family.Llama32 => isLlama3 ? new Llama3ChatFormat(() => time.GetLocalNow().ToString("dd MMM yyyy", CultureInfo.InvariantCulture)) : null,
+            Family.Mistral => new MistralChatFormat(tokenizer.SpecialId(MistralChatFormat.Begin) >= 0),
+            Family.Zephyr => new ZephyrChatFormat(),
+            _ => new Llama2ChatFormat(),
+        };
+    }
+
+    // Within a literal a line feed and its escape are the same, and publishers write either; one at the end is not printed.
+    private static string HashOf(string text)
+    {
+        text = text.Replace("\\n", "\n", StringComparison.Ordinal);
+        return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text.EndsWith('\n') ? text[..^1] : text)));
+    }
 
     // A text, or several by name of which "default" is for dialogs.
     private static string? TextOf(JsonElement value) => value.ValueKind switch

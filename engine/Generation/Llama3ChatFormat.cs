@@ -7,8 +7,14 @@ namespace Distributed.Engine.Generation;
 /// Llama 3's dialogs: one BOS, then for each message its role between two marks, an empty line, its stripped text and a mark of its end; at
 /// last the header of the answer (meta-llama/llama3, llama/tokenizer.py, ChatFormat).
 /// </summary>
-public sealed class Llama3ChatFormat : ChatFormat
+/// <param name="date">
+/// From 3.1 on the system message begins with two dates: that of the model's knowledge and today's, <c>26 Jul 2024</c>, which this gives (the chat_template of
+/// Llama-3.1-8B-Instruct). <see langword="null"/> for a dialog without them.
+/// </param>
+public sealed class Llama3ChatFormat(Func<string>? date = null) : ChatFormat
 {
+    /// <summary>Today as far as the templates of Llama 3.1 and 3.3 know.</summary>
+    internal const string FixedDate = "26 Jul 2024";
     internal const string BeginHeader = "<|start_header_id|>";
     private const string EndHeader = "<|end_header_id|>";
     private const string EndOfTurn = "<|eot_id|>";
@@ -23,15 +29,27 @@ public sealed class Llama3ChatFormat : ChatFormat
     {
         RequireQuestion(dialog);
         var tokens = new List<int> { tokenizer.BosId };
-        foreach (var message in dialog)
+        var hasSystemMessage = dialog[0].Role == ChatMessage.System;
+        if (date is not null)
         {
-            AddHeader(message.Role);
-            tokens.AddRange(tokenizer.Encode(Strip(message.Content), bos: false, eos: false));
-            tokens.Add(Mark(tokenizer, EndOfTurn));
+            var own = hasSystemMessage ? Strip(dialog[0].Content) : "";
+            AddMessage(ChatMessage.System, $"Cutting Knowledge Date: December 2023\nToday Date: {date()}\n\n{own}");
+        }
+
+        foreach (var message in dialog.Skip(date is not null && hasSystemMessage ? 1 : 0))
+        {
+            AddMessage(message.Role, Strip(message.Content));
         }
 
         AddHeader(ChatMessage.Assistant);
         return [.. tokens];
+
+        void AddMessage(string role, string content)
+        {
+            AddHeader(role);
+            tokens.AddRange(tokenizer.Encode(content, bos: false, eos: false));
+            tokens.Add(Mark(tokenizer, EndOfTurn));
+        }
 
         void AddHeader(string role)
         {

@@ -12,12 +12,12 @@ internal sealed class BytePairMerger : PieceSegmenter
 {
     private readonly SentencePieceModel _model;
     private readonly PieceTable _pieces;
-    private readonly PieceTrie? _userDefined;
+    private readonly SortedPieces? _userDefined;
 
     /// <param name="model">Scores and kinds.</param>
     /// <param name="pieces">The pieces that text can become: neither control nor byte pieces.</param>
     /// <param name="userDefined">Those that are taken whole; <see langword="null"/> for none.</param>
-    public BytePairMerger(SentencePieceModel model, PieceTable pieces, PieceTrie? userDefined)
+    public BytePairMerger(SentencePieceModel model, PieceTable pieces, SortedPieces? userDefined)
     {
         _model = model;
         _pieces = pieces;

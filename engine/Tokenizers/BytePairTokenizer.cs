@@ -12,14 +12,15 @@ internal sealed class BytePairTokenizer : Tokenizer
     private static readonly byte[] Space = [.. "\u2581"u8];
 
     private readonly BytePairModel _model;
-    private readonly PieceTable _pieces = new();
-    private readonly PieceTrie? _added; // tokens that are taken whole wherever they stand; null for none
+    private readonly PieceTable _pieces;
+    private readonly SortedPieces? _added; // tokens that are taken whole wherever they stand; null for none
     private readonly FrozenDictionary<string, int> _special;
 
     /// <exception cref="TokenizerFormatException">The model contradicts itself.</exception>
     public BytePairTokenizer(BytePairModel model)
     {
         _model = model;
+        _pieces = new PieceTable(model.Tokens.Length);
         for (var id = 0; id < model.Tokens.Length; id++)
         {
             if (model.Tokens[id] is { Kind: not TokenKind.Special, Bytes: var bytes } && !_pieces.TryAdd(bytes, id))
@@ -28,9 +29,9 @@ internal sealed class BytePairTokenizer : Tokenizer
             }
         }
 
-        foreach (var token in model.Tokens.Where(token => token.Kind == TokenKind.Added))
+        if (model.Tokens.Any(token => token.Kind == TokenKind.Added))
         {
-            (_added ??= new PieceTrie()).Add(token.Bytes);
+            _added = new SortedPieces(Enumerable.Range(0, model.Tokens.Length).Where(id => model.Tokens[id].Kind == TokenKind.Added), id => model.Tokens[id].Bytes);
         }
 
         var special = new Dictionary<string, int>(StringComparer.Ordinal);

@@ -3,14 +3,19 @@ namespace Distributed.Engine.Tokenizers;
 /// <summary>Finds the id of a piece by its UTF-8 bytes, without making a string or an array of them.</summary>
 internal sealed class PieceTable
 {
-    private readonly Dictionary<byte[], int> _ids = new(new Comparer());
-    private readonly Dictionary<byte[], int>.AlternateLookup<ReadOnlySpan<byte>> _lookup;
+    private readonly Dictionary<ReadOnlyMemory<byte>, int> _ids;
+    private readonly Dictionary<ReadOnlyMemory<byte>, int>.AlternateLookup<ReadOnlySpan<byte>> _lookup;
     private int _longest;
 
-    public PieceTable() => _lookup = _ids.GetAlternateLookup<ReadOnlySpan<byte>>();
+    /// <param name="capacity">Pieces that will be added, where that is known.</param>
+    public PieceTable(int capacity = 0)
+    {
+        _ids = new Dictionary<ReadOnlyMemory<byte>, int>(capacity, new Comparer());
+        _lookup = _ids.GetAlternateLookup<ReadOnlySpan<byte>>();
+    }
 
     /// <summary>False where the piece is there already.</summary>
-    public bool TryAdd(byte[] utf8, int id)
+    public bool TryAdd(ReadOnlyMemory<byte> utf8, int id)
     {
         _longest = Math.Max(_longest, utf8.Length);
         return _ids.TryAdd(utf8, id);
@@ -29,13 +34,13 @@ internal sealed class PieceTable
         return false;
     }
 
-    private sealed class Comparer : IEqualityComparer<byte[]>, IAlternateEqualityComparer<ReadOnlySpan<byte>, byte[]>
+    private sealed class Comparer : IEqualityComparer<ReadOnlyMemory<byte>>, IAlternateEqualityComparer<ReadOnlySpan<byte>, ReadOnlyMemory<byte>>
     {
-        public bool Equals(byte[]? left, byte[]? right) => left.AsSpan().SequenceEqual(right);
+        public bool Equals(ReadOnlyMemory<byte> left, ReadOnlyMemory<byte> right) => left.Span.SequenceEqual(right.Span);
 
-        public int GetHashCode(byte[] utf8) => GetHashCode(utf8.AsSpan());
+        public int GetHashCode(ReadOnlyMemory<byte> utf8) => GetHashCode(utf8.Span);
 
-        public bool Equals(ReadOnlySpan<byte> alternate, byte[] other) => alternate.SequenceEqual(other);
+        public bool Equals(ReadOnlySpan<byte> alternate, ReadOnlyMemory<byte> other) => alternate.SequenceEqual(other.Span);
 
         public int GetHashCode(ReadOnlySpan<byte> alternate)
         {
@@ -45,6 +50,6 @@ internal sealed class PieceTable
             return hash.ToHashCode();
         }
 
-        public byte[] Create(ReadOnlySpan<byte> alternate) => alternate.ToArray();
+        public ReadOnlyMemory<byte> Create(ReadOnlySpan<byte> alternate) => alternate.ToArray();
     }
 }

@@ -1,6 +1,5 @@
 using System.Text;
 using System.Text.Unicode;
-using Google.Protobuf;
 
 namespace Distributed.Engine.Tokenizers;
 
@@ -21,7 +20,7 @@ internal enum PieceKind
 /// The higher, the earlier a pair of symbols merges into it; in a unigram model the logarithm of its probability.
 /// </param>
 /// <param name="Kind">What it is for.</param>
-internal readonly record struct Piece(byte[] Utf8, float Score, PieceKind Kind);
+internal readonly record struct Piece(ReadOnlyMemory<byte> Utf8, float Score, PieceKind Kind);
 
 /// <summary>
 /// A <c>tokenizer.model</c> of SentencePiece: the protobuf message ModelProto (google/sentencepiece, src/sentencepiece_model.proto), of
@@ -34,6 +33,10 @@ internal sealed class SentencePieceModel
 
     private const int MaxPieceCount = 1 << 20;
     private const int MaxPieceByteCount = 1024;
+
+    // Of most models; where pieces have fewer bytes the list of them grows.
+    private const int LeastPieceByteCount = 16;
+
     private const int Unigram = 1;
     private const int BytePairEncoding = 2;
 
@@ -56,8 +59,14 @@ internal sealed class SentencePieceModel
     /// <summary>Spaces at both ends are dropped and runs of them become one (<c>remove_extra_whitespaces</c>).</summary>
     public bool RemoveExtraWhitespaces { get; private set; } = true;
 
+    /// <summary>What characters become before a text is cut (<c>precompiled_charsmap</c>); <see langword="null"/> where they stay.</summary>
+    public CharacterMap? Characters { get; private set; }
+
     /// <summary>What the unknown id decodes to (<c>unk_surface</c>).</summary>
     public string UnknownSurface { get; private set; } = " \u2047 ";
+
+    /// <summary>Whether a model without control pieces for the two ends of a text is refused.</summary>
+    public bool NeedsEnds { get; private init; } = true;
 
     public string BosPiece { get; private set; } = "<s>";
 
@@ -94,6 +103,23 @@ internal sealed class SentencePieceModel
         return Parse(bytes, path);
     }
 
+    /// <summary>A unigram model that a tokenizer.json holds.</summary>
+    /// <param name="path">Names the file in errors.</param>
+    /// <param name="pieces">[id]</param>
+    /// <param name="characters">What characters become; <see langword="null"/> where they stay.</param>
+    /// <param name="ends">The names of the control pieces for the two ends of a text; empty for none.</param>
+    public static SentencePieceModel OfUnigram(string path, IEnumerable<Piece> pieces, CharacterMap? characters, (string Bos, string Eos) ends)
+    {
+        var model = new SentencePieceModel(path) { NeedsEnds = false, Characters = characters, BosPiece = ends.Bos, EosPiece = ends.Eos };
+        foreach (var piece in pieces)
+        {
+            model.Add(piece);
+            model.ByteFallback |= piece.Kind == PieceKind.Byte;
+        }
+
+        return model;
+    }
+
     /// <summary>Reads the bytes of a tokenizer.model; <paramref name="path"/> names it in errors.</summary>
     public static SentencePieceModel Parse(byte[] bytes, string path)
     {
@@ -101,9 +127,10 @@ internal sealed class SentencePieceModel
         model.RequireSentencePiece(bytes);
         try
         {
-            model.ReadModel(new CodedInputStream(bytes));
+            model._pieces.Capacity = Math.Min(MaxPieceCount, bytes.Length / LeastPieceByteCount);
+            model.ReadModel(new ProtobufReader(bytes));
         }
-        catch (InvalidProtocolBufferException error)
+        catch (InvalidDataException error)
         {
             throw model.Error("is damaged or no SentencePiece model; download it again", error);
         }
@@ -136,43 +163,49 @@ internal sealed class SentencePieceModel
 
     // Tags below are (field number << 3 | wire type). A known field with another wire type is passed over like an unknown one, as
     // protobuf does.
-    private void ReadModel(CodedInputStream input)
+    private void ReadModel(ProtobufReader input)
     {
         while (input.ReadTag() is var tag and not 0)
         {
             switch (tag)
             {
-                case (1 << 3) | 2: ReadPiece(input.ReadBytes().CreateCodedInput()); break;
-                case (2 << 3) | 2: ReadTrainer(input.ReadBytes().CreateCodedInput()); break;
-                case (3 << 3) | 2: ReadNormalizer(input.ReadBytes().CreateCodedInput()); break;
-                case (5 << 3) | 2: ReadDenormalizer(input.ReadBytes().CreateCodedInput()); break;
-                default: input.SkipLastField(); break;
+                case (1 << 3) | 2: ReadPiece(new ProtobufReader(input.ReadBytes())); break;
+                case (2 << 3) | 2: ReadTrainer(new ProtobufReader(input.ReadBytes())); break;
+                case (3 << 3) | 2: ReadNormalizer(new ProtobufReader(input.ReadBytes())); break;
+                case (5 << 3) | 2: ReadDenormalizer(new ProtobufReader(input.ReadBytes())); break;
+                default: input.Skip(); break;
             }
         }
     }
 
-    private void ReadPiece(CodedInputStream input)
+    private void ReadPiece(ProtobufReader input)
     {
-        byte[] text = [];
+        ReadOnlyMemory<byte> text = default;
         var score = 0f;
         var kind = PieceKind.Normal;
         while (input.ReadTag() is var tag and not 0)
         {
             switch (tag)
             {
-                case (1 << 3) | 2: text = input.ReadBytes().ToByteArray(); break;
+                case (1 << 3) | 2: text = input.ReadBytes(); break;
                 case (2 << 3) | 5: score = input.ReadFloat(); break;
-                case (3 << 3) | 0: kind = (PieceKind)input.ReadEnum(); break;
-                default: input.SkipLastField(); break;
+                case (3 << 3) | 0: kind = (PieceKind)(int)input.ReadVarint(); break;
+                default: input.Skip(); break;
             }
         }
 
+        Add(new Piece(text, score, kind));
+    }
+
+    private void Add(Piece piece)
+    {
+        var (text, score, kind) = piece;
         if (_pieces.Count == MaxPieceCount)
         {
             throw Error($"has more than {MaxPieceCount} pieces");
         }
 
-        if (text.Length is 0 or > MaxPieceByteCount || !Utf8.IsValid(text) || !float.IsFinite(score) || !Enum.IsDefined(kind))
+        if (text.Length is 0 or > MaxPieceByteCount || !Utf8.IsValid(text.Span) || !float.IsFinite(score) || !Enum.IsDefined(kind))
         {
             throw Error($"has a damaged piece {_pieces.Count} ({text.Length} bytes, score {score}, type {(int)kind}); download it again");
         }
@@ -181,21 +214,21 @@ internal sealed class SentencePieceModel
         _pieces.Add(new Piece(text, score + 0f, kind));
     }
 
-    private void ReadTrainer(CodedInputStream input)
+    private void ReadTrainer(ProtobufReader input)
     {
         var modelType = Unigram;
         while (input.ReadTag() is var tag and not 0)
         {
             switch (tag)
             {
-                case (3 << 3) | 0: modelType = input.ReadEnum(); break;
-                case (24 << 3) | 0: Require(!input.ReadBool(), "treat_whitespace_as_suffix"); break;
-                case (35 << 3) | 0: ByteFallback = input.ReadBool(); break;
-                case (44 << 3) | 2: UnknownSurface = ReadText(input); break;
-                case (46 << 3) | 2: BosPiece = ReadText(input); break;
-                case (47 << 3) | 2: EosPiece = ReadText(input); break;
-                case (48 << 3) | 2: PadPiece = ReadText(input); break;
-                default: input.SkipLastField(); break;
+                case (3 << 3) | 0: modelType = (int)input.ReadVarint(); break;
+                case (24 << 3) | 0: Require(input.ReadVarint() == 0, "treat_whitespace_as_suffix"); break;
+                case (35 << 3) | 0: ByteFallback = input.ReadVarint() != 0; break;
+                case (44 << 3) | 2: UnknownSurface = ReadText(ref input); break;
+                case (46 << 3) | 2: BosPiece = ReadText(ref input); break;
+                case (47 << 3) | 2: EosPiece = ReadText(ref input); break;
+                case (48 << 3) | 2: PadPiece = ReadText(ref input); break;
+                default: input.Skip(); break;
             }
         }
 
@@ -208,34 +241,38 @@ internal sealed class SentencePieceModel
         IsUnigram = modelType == Unigram;
     }
 
-    private void ReadNormalizer(CodedInputStream input)
+    private void ReadNormalizer(ProtobufReader input)
     {
         while (input.ReadTag() is var tag and not 0)
         {
             switch (tag)
             {
-                case (2 << 3) | 2: Require(input.ReadBytes().IsEmpty, "a precompiled_charsmap (other than 'identity')"); break;
-                case (3 << 3) | 0: AddDummyPrefix = input.ReadBool(); break;
-                case (4 << 3) | 0: RemoveExtraWhitespaces = input.ReadBool(); break;
-                case (5 << 3) | 0: Require(input.ReadBool(), "escape_whitespaces false"); break;
-                default: input.SkipLastField(); break;
+                case (2 << 3) | 2: Characters = ReadCharacters(input.ReadBytes().Span); break;
+                case (3 << 3) | 0: AddDummyPrefix = input.ReadVarint() != 0; break;
+                case (4 << 3) | 0: RemoveExtraWhitespaces = input.ReadVarint() != 0; break;
+                case (5 << 3) | 0: Require(input.ReadVarint() != 0, "escape_whitespaces false"); break;
+                default: input.Skip(); break;
             }
         }
     }
 
-    private void ReadDenormalizer(CodedInputStream input)
+    private void ReadDenormalizer(ProtobufReader input)
     {
         while (input.ReadTag() is var tag and not 0)
         {
             switch (tag)
             {
                 case (2 << 3) | 2: Require(input.ReadBytes().IsEmpty, "a denormalizer"); break;
-                default: input.SkipLastField(); break;
+                default: input.Skip(); break;
             }
         }
     }
 
-    private string ReadText(CodedInputStream input)
+    // No map at all is that of 'identity'.
+    private CharacterMap? ReadCharacters(ReadOnlySpan<byte> bytes)
+        => bytes.IsEmpty ? null : CharacterMap.TryRead(bytes) ?? throw Error("has a damaged precompiled_charsmap; download it again");
+
+    private string ReadText(ref ProtobufReader input)
     {
         var bytes = input.ReadBytes().Span;
         return bytes.Length <= MaxPieceByteCount && Utf8.IsValid(bytes)

@@ -14,37 +14,41 @@ public sealed class SentencePieceTokenizer : Tokenizer
 
     private readonly SentencePieceModel _model;
     private readonly PieceSegmenter _segmenter;
-    private readonly PieceTrie? _userDefined;    // null where the model defines none, as Llama's
-    private readonly string[] _pieces;    // [id], as in the model
-    private readonly string[] _texts;     // [id], U+2581 as a space
+    private readonly PieceTable _otherPieces = new();    // those that are no text
+    private readonly SortedPieces? _userDefined;    // null where the model defines none, as Llama's
+    private readonly string?[] _texts;    // [id], U+2581 as a space; null while nobody has asked for it
     private readonly int[] _byteIds = [.. Enumerable.Repeat(-1, 256)];    // [byte]
-    private readonly int[] _bytes;        // [id], -1 where the piece is no byte
+    private readonly short[] _bytes;      // [id], -1 where the piece is no byte
 
     private SentencePieceTokenizer(SentencePieceModel model)
     {
         _model = model;
-        _pieces = [.. model.Pieces.Select(piece => Encoding.UTF8.GetString(piece.Utf8))];
-        _texts = [.. _pieces.Select(piece => piece.Replace('\u2581', ' '))];
-        _bytes = [.. Enumerable.Repeat(-1, _pieces.Length)];
+        _texts = new string?[model.Pieces.Count];
+        _bytes = new short[model.Pieces.Count];
+        Array.Fill(_bytes, (short)-1);
 
-        var textPieces = new PieceTable();
-        var otherPieces = new PieceTable();
+        var textPieces = new PieceTable(model.Pieces.Count);
         UnknownId = -1;
-        for (var id = 0; id < _pieces.Length; id++)
+        for (var id = 0; id < model.Pieces.Count; id++)
         {
             var (utf8, _, kind) = model.Pieces[id];
             var isText = kind is PieceKind.Normal or PieceKind.UserDefined or PieceKind.Unused;
-            if (!(isText ? textPieces : otherPieces).TryAdd(utf8, id))
+            if (!(isText ? textPieces : _otherPieces).TryAdd(utf8, id))
             {
                 throw model.Error($"has piece {id} twice; download it again");
             }
 
             switch (kind)
             {
-                case PieceKind.UserDefined: (_userDefined ??= new PieceTrie()).Add(utf8); break;
                 case PieceKind.Byte: AddByte(id); break;
                 case PieceKind.Unknown: UnknownId = UnknownId < 0 ? id : throw model.Error("has two unknown pieces"); break;
             }
+        }
+
+        if (model.Pieces.Any(piece => piece.Kind == PieceKind.UserDefined))
+        {
+            _userDefined = new SortedPieces(
+                Enumerable.Range(0, model.Pieces.Count).Where(id => model.Pieces[id].Kind == PieceKind.UserDefined), id => model.Pieces[id].Utf8);
         }
 
         if (UnknownId < 0 || (model.ByteFallback && _byteIds.Contains(-1)))
@@ -52,10 +56,10 @@ public sealed class SentencePieceTokenizer : Tokenizer
             throw model.Error("lacks the unknown piece or some of the 256 byte pieces; download it again");
         }
 
-        BosId = ControlId(otherPieces, model.BosPiece);
-        EosId = ControlId(otherPieces, model.EosPiece);
-        PadId = ControlId(otherPieces, model.PadPiece);
-        if (BosId < 0 || EosId < 0)
+        BosId = ControlId(_otherPieces, model.BosPiece);
+        EosId = ControlId(_otherPieces, model.EosPiece);
+        PadId = ControlId(_otherPieces, model.PadPiece);
+        if (model.NeedsEnds && (BosId < 0 || EosId < 0))
         {
             throw model.Error("lacks the control pieces for the two ends of a text (<s> and </s>), which Llama needs");
         }
@@ -64,15 +68,15 @@ public sealed class SentencePieceTokenizer : Tokenizer
     }
 
     /// <inheritdoc/>
-    public override string Kind => _model.IsUnigram ? "SentencePiece unigram" : "SentencePiece BPE";
+    public override string Kind => !_model.NeedsEnds ? "unigram (tokenizer.json)" : _model.IsUnigram ? "SentencePiece unigram" : "SentencePiece BPE";
 
     /// <inheritdoc/>
-    public override int VocabularySize => _pieces.Length;
+    public override int VocabularySize => _bytes.Length;
 
-    /// <summary>Begins a text: <c>&lt;s&gt;</c>.</summary>
+    /// <summary>Begins a text: <c>&lt;s&gt;</c>; -1 where a tokenizer.json names none.</summary>
     public override int BosId { get; }
 
-    /// <summary>Ends a text: <c>&lt;/s&gt;</c>.</summary>
+    /// <summary>Ends a text: <c>&lt;/s&gt;</c>; -1 where a tokenizer.json names none.</summary>
     public override int EosId { get; }
 
     /// <summary>Fills a row up; -1 where the model has none, as Llama's, and never an input of the model.</summary>
@@ -103,13 +107,13 @@ public sealed class SentencePieceTokenizer : Tokenizer
     public int[] Encode(ReadOnlySpan<byte> text, bool bos, bool eos)
     {
         var ids = new List<int>((text.Length / 3) + 8);
-        if (bos)
+        if (bos && BosId >= 0)
         {
             ids.Add(BosId);
         }
 
         var afterUnknown = false;
-        var normalized = SpaceNormalizer.Normalize(text, _model.AddDummyPrefix, _model.RemoveExtraWhitespaces, _userDefined);
+        var normalized = SpaceNormalizer.Normalize(text, _model.AddDummyPrefix, _model.RemoveExtraWhitespaces, _userDefined, _model.Characters);
         _segmenter.Run(normalized, (symbol, id) =>
         {
             if (id >= 0)
@@ -131,7 +135,7 @@ public sealed class SentencePieceTokenizer : Tokenizer
             afterUnknown = id < 0;
         });
 
-        if (eos)
+        if (eos && EosId >= 0)
         {
             ids.Add(EosId);
         }
@@ -144,15 +148,11 @@ public sealed class SentencePieceTokenizer : Tokenizer
     public override string Piece(int id)
     {
         RequireId(id);
-        return _pieces[id];
+        return Encoding.UTF8.GetString(_model.Pieces[id].Utf8.Span);
     }
 
     /// <summary>The id of a control piece, such as <c>&lt;s&gt;</c>; -1 where the model has none of this name.</summary>
-    public override int SpecialId(string token)
-    {
-        var id = Array.IndexOf(_pieces, token);
-        return id >= 0 && _model.Pieces[id].Kind == PieceKind.Control ? id : -1;
-    }
+    public override int SpecialId(string token) => ControlId(_otherPieces, token);
 
     /// <inheritdoc/>
     internal override ReadOnlySpan<byte> BytesOf(int id)
@@ -175,35 +175,36 @@ public sealed class SentencePieceTokenizer : Tokenizer
             case PieceKind.Unknown:
                 return _model.UnknownSurface;
             default:
-                if (!atStart || !_pieces[id].StartsWith('\u2581') || !(_model.AddDummyPrefix || _model.RemoveExtraWhitespaces))
+                var text = _texts[id] ??= Piece(id).Replace('\u2581', ' ');
+                if (!atStart || !_model.Pieces[id].Utf8.Span.StartsWith("\u2581"u8) || !(_model.AddDummyPrefix || _model.RemoveExtraWhitespaces))
                 {
-                    return _texts[id];
+                    return text;
                 }
 
                 // A model that removes extra spaces removes all in front, one piece after another.
                 startConsumed = !_model.RemoveExtraWhitespaces;
-                return _texts[id][1..];
+                return text[1..];
         }
     }
 
     private void RequireId(int id)
     {
-        if ((uint)id >= (uint)_pieces.Length)
+        if ((uint)id >= (uint)_bytes.Length)
         {
-            throw new ArgumentOutOfRangeException(nameof(id), id, $"A token id of this tokenizer is 0 to {_pieces.Length - 1}.");
+            throw new ArgumentOutOfRangeException(nameof(id), id, $"A token id of this tokenizer is 0 to {_bytes.Length - 1}.");
         }
     }
 
     private void AddByte(int id)
     {
-        var value = Array.IndexOf(ByteNames, _pieces[id]);
+        var value = Array.IndexOf(ByteNames, Piece(id));
         if (!_model.ByteFallback || value < 0)
         {
             throw _model.Error($"has a byte piece {id} that is not one of <0x00> to <0xFF> of a model with byte_fallback");
         }
 
         _byteIds[value] = id;
-        _bytes[id] = value;
+        _bytes[id] = (short)value;
     }
 
     private int ControlId(PieceTable pieces, string piece)

@@ -8,26 +8,50 @@ internal sealed class SortedPieces
 {
     private const int ByteValueCount = 256;
 
-    private readonly byte[][] _texts; // sorted by their bytes
+    private readonly ReadOnlyMemory<byte>[] _texts; // sorted by their bytes
     private readonly int[] _ids; // [place in the order]
     private readonly int[] _starts = new int[ByteValueCount + 1]; // [first byte], or end
 
-    /// <param name="pieces">Texts, none empty and none twice, with their ids.</param>
-    public SortedPieces(IEnumerable<(byte[] Utf8, int Id)> pieces)
+    /// <param name="ids">Of the pieces that are looked for.</param>
+    /// <param name="text">The text of an id; none is empty and none there twice.</param>
+    public SortedPieces(IEnumerable<int> ids, Func<int, ReadOnlyMemory<byte>> text)
     {
-        var sorted = pieces.ToArray();
-        Array.Sort(sorted, (left, right) => left.Utf8.AsSpan().SequenceCompareTo(right.Utf8));
-        _texts = Array.ConvertAll(sorted, piece => piece.Utf8);
-        _ids = Array.ConvertAll(sorted, piece => piece.Id);
-        foreach (var text in _texts)
+        _ids = [.. ids];
+        Array.Sort(_ids, (left, right) => text(left).Span.SequenceCompareTo(text(right).Span));
+        _texts = Array.ConvertAll(_ids, id => text(id));
+        foreach (var piece in _texts)
         {
-            _starts[text[0] + 1]++;
+            _starts[piece.Span[0] + 1]++;
         }
 
         for (var value = 0; value < ByteValueCount; value++)
         {
             _starts[value + 1] += _starts[value];
         }
+    }
+
+    /// <summary>Bytes of the longest piece at the start of <paramref name="text"/>; 0 for none.</summary>
+    public int LongestMatch(ReadOnlySpan<byte> text)
+    {
+        if (text.IsEmpty)
+        {
+            return 0;
+        }
+
+        var longest = 0;
+        var cursor = At(text[0]);
+        for (var length = 1; !cursor.IsEmpty; length++)
+        {
+            longest = cursor.Id >= 0 ? length : longest;
+            if (length == text.Length)
+            {
+                break;
+            }
+
+            cursor.Advance(text[length]);
+        }
+
+        return longest;
     }
 
     /// <summary>Begins to look for the pieces at the start of a text.</summary>
@@ -65,7 +89,7 @@ internal sealed class SortedPieces
             while (low < high)
             {
                 var middle = (int)(((uint)low + (uint)high) / 2);
-                if (pieces._texts[middle][_length] < value)
+                if (pieces._texts[middle].Span[_length] < value)
                 {
                     low = middle + 1;
                 }

@@ -1,8 +1,10 @@
+using System.Buffers;
+
 namespace Distributed.Engine.Tokenizers;
 
 /// <summary>
-/// SentencePiece's normalizer for models without a character map (google/sentencepiece, src/normalizer.cc): spaces become U+2581, a byte
-/// that is no UTF-8 becomes U+FFFD, and extra spaces go where the model says so.
+/// SentencePiece's normalizer (google/sentencepiece, src/normalizer.cc): characters become what the model's map says, spaces U+2581, a byte
+/// that is no UTF-8 U+FFFD, and extra spaces go where the model says so.
 /// </summary>
 internal static class SpaceNormalizer
 {
@@ -15,39 +17,46 @@ internal static class SpaceNormalizer
     /// <param name="text">UTF-8, or nearly.</param>
     /// <param name="addDummyPrefix">Put a space in front.</param>
     /// <param name="removeExtraWhitespaces">Drop spaces at both ends and all but one of a run.</param>
-    /// <param name="userDefined">Pieces within which spaces stay as they are; <see langword="null"/> for none.</param>
+    /// <param name="userDefined">Pieces within which all stays as it is; <see langword="null"/> for none.</param>
+    /// <param name="characters">What characters become; <see langword="null"/> where they stay.</param>
     public static ReadOnlySpan<byte> Normalize(
-        ReadOnlySpan<byte> text, bool addDummyPrefix, bool removeExtraWhitespaces, PieceTrie? userDefined)
+        ReadOnlySpan<byte> text, bool addDummyPrefix, bool removeExtraWhitespaces, SortedPieces? userDefined, CharacterMap? characters = null)
     {
-        text = removeExtraWhitespaces ? text.TrimStart((byte)' ') : text;
+        while (removeExtraWhitespaces && !text.IsEmpty && NextUnit(text, userDefined, characters, out var length) is [(byte)' '])
+        {
+            text = text[length..];
+        }
+
         if (text.IsEmpty)
         {
             return [];
         }
 
-        var normalized = new byte[checked((text.Length + 1) * Space.Length)];    // a space or bad byte becomes three
-        var count = 0;
+        var normalized = new ArrayBufferWriter<byte>(checked(text.Length + (text.Length / 2) + Space.Length));
         if (addDummyPrefix)
         {
-            Append(Space, normalized, ref count);
+            normalized.Write(Space);
         }
 
         var afterSpace = removeExtraWhitespaces;
         while (!text.IsEmpty)
         {
-            var unit = NextUnit(text, userDefined, out var length);
+            var unit = NextUnit(text, userDefined, characters, out var length);
             text = text[length..];
             unit = afterSpace ? unit.TrimStart((byte)' ') : unit;
-            foreach (var value in unit)
+            afterSpace = removeExtraWhitespaces && (unit.IsEmpty ? afterSpace : unit[^1] == (byte)' ');
+            for (var space = unit.IndexOf((byte)' '); space >= 0; space = unit.IndexOf((byte)' '))
             {
-                Append(value == (byte)' ' ? Space : [value], normalized, ref count);
+                normalized.Write(unit[..space]);
+                normalized.Write(Space);
+                unit = unit[(space + 1)..];
             }
 
-            afterSpace = removeExtraWhitespaces && (unit.IsEmpty ? afterSpace : unit[^1] == (byte)' ');
+            normalized.Write(unit);
         }
 
         // The reference trims what looks like a space by now, so a literal U+2581 at the end goes too.
-        var result = normalized.AsSpan(0, count);
+        var result = normalized.WrittenSpan;
         while (removeExtraWhitespaces && result.EndsWith(Space))
         {
             result = result[..^Space.Length];
@@ -56,22 +65,26 @@ internal static class SpaceNormalizer
         return result;
     }
 
-    /// <summary>What the text begins with: a user-defined piece, a character, or a byte that is none.</summary>
-    private static ReadOnlySpan<byte> NextUnit(ReadOnlySpan<byte> text, PieceTrie? userDefined, out int length)
+    /// <summary>What the text begins with, as it is to be: a user-defined piece, what the map replaces, a character, or a byte that is none.</summary>
+    private static ReadOnlySpan<byte> NextUnit(ReadOnlySpan<byte> text, SortedPieces? userDefined, CharacterMap? characters, out int length)
     {
         length = userDefined?.LongestMatch(text) ?? 0;
-        if (length == 0 && (length = Utf8Prefix.Measure(text)) <= 0)
+        if (length > 0)
+        {
+            return text[..length];
+        }
+
+        if (characters is not null && (length = characters.LongestMatch(text, out var replacement)) > 0)
+        {
+            return replacement;
+        }
+
+        if ((length = Utf8Prefix.Measure(text)) <= 0)
         {
             length = 1;
             return Replacement;
         }
 
         return text[..length];
-    }
-
-    private static void Append(ReadOnlySpan<byte> bytes, byte[] destination, ref int count)
-    {
-        bytes.CopyTo(destination.AsSpan(count));
-        count += bytes.Length;
     }
 }

@@ -6,7 +6,7 @@ using System.Text.Json;
 namespace Distributed.Engine.Tokenizers;
 
 /// <summary>
-/// Reads a tokenizer.json of huggingface/tokenizers that holds byte-pair encoding. Parts are recognised by what they are and refused by name
+/// Reads a tokenizer.json of huggingface/tokenizers that holds byte-pair encoding, or a <see cref="UnigramJson"/>. Parts are recognised by what they are and refused by name
 /// where they are not known.
 /// </summary>
 internal sealed class TokenizerJson
@@ -37,7 +37,7 @@ internal sealed class TokenizerJson
 
             using var document = JsonDocument.Parse(
                 File.ReadAllBytes(path), new JsonDocumentOptions { MaxDepth = 32, AllowDuplicateProperties = false });
-            return new BytePairTokenizer(new TokenizerJson(path, document.RootElement).Read());
+            return new TokenizerJson(path, document.RootElement).Read();
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -49,10 +49,19 @@ internal sealed class TokenizerJson
         }
     }
 
-    private BytePairModel Read()
+    private Tokenizer Read()
     {
         var model = _root.GetProperty("model");
-        Require(Text(model, "type") == "BPE", $"has a model of the type {Text(model, "type")}; only BPE can be read");
+        switch (Text(model, "type"))
+        {
+            case "BPE": return new BytePairTokenizer(ReadBytePairs(model));
+            case "Unigram": return new UnigramJson(_root, _path, Error).Read(model, EosToken());
+            case var type: throw Error($"has a model of the type {type}; BPE and Unigram can be read");
+        }
+    }
+
+    private BytePairModel ReadBytePairs(JsonElement model)
+    {
         foreach (var key in new[] { "continuing_subword_prefix", "end_of_word_suffix" })
         {
             Require(string.IsNullOrEmpty(Text(model, key)), $"has {key}, which cannot be read");
@@ -148,7 +157,12 @@ internal sealed class TokenizerJson
         ];
     }
 
-    private int ReadEosId()
+    private int ReadEosId() => EosToken() is { } name
+        ? name.Length == 0 ? -1 : IdOf(name)
+        : EosNames.Select(name => _ids.GetValueOrDefault(name, -1)).FirstOrDefault(id => id >= 0, -1);
+
+    // By tokenizer_config.json; nothing where it says that there is none, null where it does not say.
+    private string? EosToken()
     {
         var config = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(_path))!, "tokenizer_config.json");
         if (new FileInfo(config) is { Exists: true, Length: <= MaxByteCount })
@@ -156,12 +170,11 @@ internal sealed class TokenizerJson
             using var document = JsonDocument.Parse(File.ReadAllBytes(config));
             if (document.RootElement.TryGetProperty("eos_token", out var eos))
             {
-                var name = eos.ValueKind == JsonValueKind.Object ? Text(eos, "content") : eos.GetString();
-                return name is null ? -1 : IdOf(name);
+                return (eos.ValueKind == JsonValueKind.Object ? Text(eos, "content") : eos.GetString()) ?? "";
             }
         }
 
-        return EosNames.Select(name => _ids.GetValueOrDefault(name, -1)).FirstOrDefault(id => id >= 0, -1);
+        return null;
     }
 
     private int IdOf(string token) => _ids.TryGetValue(token, out var id) ? id : throw Error($"lacks the token '{token}', which it needs");

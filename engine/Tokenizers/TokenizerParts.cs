@@ -90,7 +90,7 @@ internal sealed record TokenizerParts(bool IsByteLevel, WordSplit Split, bool No
             && Text(pattern, "String") == " ";
 
     // The template of a single text begins with the token that begins a text.
-    private static string? BosOf(List<JsonElement> processors)
+    internal static string? BosOf(List<JsonElement> processors)
         => processors.Where(step => Type(step) == "TemplateProcessing")
             .Select(step => step.GetProperty("single").EnumerateArray().FirstOrDefault())
             .Select(first => first.ValueKind == JsonValueKind.Object && first.TryGetProperty("SpecialToken", out var token)
@@ -99,7 +99,7 @@ internal sealed record TokenizerParts(bool IsByteLevel, WordSplit Split, bool No
             .FirstOrDefault();
 
     // A part is absent, one step, or a Sequence of steps.
-    private static List<JsonElement> Steps(JsonElement root, string key, string listKey)
+    internal static List<JsonElement> Steps(JsonElement root, string key, string listKey)
     {
         if (!root.TryGetProperty(key, out var part) || part.ValueKind == JsonValueKind.Null)
         {
@@ -109,11 +109,11 @@ internal sealed record TokenizerParts(bool IsByteLevel, WordSplit Split, bool No
         return Type(part) == "Sequence" ? [.. part.GetProperty(listKey).EnumerateArray()] : [part];
     }
 
-    private static string? Type(JsonElement step) => Text(step, "type");
+    internal static string? Type(JsonElement step) => Text(step, "type");
 
-    private static string? Text(JsonElement element, string key)
+    internal static string? Text(JsonElement element, string key)
         => element.TryGetProperty(key, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
-    private static bool Flag(JsonElement element, string key, bool absent)
+    internal static bool Flag(JsonElement element, string key, bool absent)
         => element.TryGetProperty(key, out var value) ? value.ValueKind == JsonValueKind.True : absent;
 }

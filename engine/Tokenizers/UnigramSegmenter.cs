@@ -28,9 +28,9 @@ internal sealed class UnigramSegmenter : PieceSegmenter
     public UnigramSegmenter(SentencePieceModel model)
     {
         _model = model;
-        _pieces = new SortedPieces(model.Pieces.Index()
-            .Where(piece => piece.Item.Kind is PieceKind.Normal or PieceKind.UserDefined)
-            .Select(piece => (piece.Item.Utf8, piece.Index)));
+        _pieces = new SortedPieces(
+            Enumerable.Range(0, model.Pieces.Count).Where(id => model.Pieces[id].Kind is PieceKind.Normal or PieceKind.UserDefined),
+            id => model.Pieces[id].Utf8);
         var scores = model.Pieces.Where(piece => piece.Kind == PieceKind.Normal).Select(piece => piece.Score);
         _unknownScore = scores.DefaultIfEmpty(float.MaxValue).Min() - UnknownPenalty;
         _maxScore = scores.Append(LeastMaxScore).Max();

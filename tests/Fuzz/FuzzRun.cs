@@ -3,29 +3,28 @@ using System.Diagnostics;
 namespace Distributed.Fuzz;
 
 /// <summary>
-/// Offers inputs to a target, number by number: each is read right or refused with a named error, with at most 64 MiB and four times its
+/// Offers inputs to a target, number by number, on one thread: each is read right or refused with a named error, with at most 64 MiB and four times its
 /// bytes allocated, and soon.
 /// </summary>
-internal sealed class FuzzRun(FuzzTarget target, string folder)
+/// <param name="target">Of this thread alone.</param>
+/// <param name="folder">Where its files are written; of this thread and target alone.</param>
+/// <param name="tally">What the threads find together.</param>
+internal sealed class FuzzRun(FuzzTarget target, string folder, FuzzTally tally)
 {
-    private const int MaxFailures = 20;
     private const long AllowedByteCount = 64L << 20;
 
     // Inputs have some kilobytes and take microseconds.
     private static readonly TimeSpan AllowedTime = TimeSpan.FromSeconds(5);
 
-    private readonly HashSet<string> _failures = new(StringComparer.Ordinal);
-
     /// <summary>Runs inputs <paramref name="first"/> to <paramref name="first"/> + <paramref name="count"/> - 1.</summary>
-    /// <returns>Whether all of them held.</returns>
-    public bool Run(long first, long count)
+    public void Run(long first, long count)
     {
         var started = Stopwatch.GetTimestamp();
-        var (read, refused, failed) = (0L, 0L, 0L);
+        var (read, refused) = (0L, 0L);
         long mostAllocated = 0;
-        for (var number = first; number < first + count && _failures.Count < MaxFailures; number++)
+        for (var number = first; number < first + count && !tally.IsFull; number++)
         {
-            var bytes = Bytes(number);
+            var bytes = Bytes(target, number);
             var path = Write(bytes);
             var before = GC.GetAllocatedBytesForCurrentThread();
             var began = Stopwatch.GetTimestamp();
@@ -48,19 +47,15 @@ internal sealed class FuzzRun(FuzzTarget target, string folder)
                 : null;
             if (failure is not null)
             {
-                failed++;
-                Report(number, failure);
+                tally.Report(number, failure);
             }
         }
 
-        Console.WriteLine(
-            $"{target.Name}: inputs {first} to {first + count - 1}, {read} read, {refused} refused, {failed} failed, "
-            + $"at most {mostAllocated / 1024} KiB allocated, {Stopwatch.GetElapsedTime(started).TotalSeconds:0.0} s");
-        return failed == 0;
+        tally.Add(read, refused, mostAllocated, Stopwatch.GetElapsedTime(started));
     }
 
     /// <summary>The bytes of an input.</summary>
-    public byte[] Bytes(long number) => target.Make(new Random((int)(number ^ (number >> 32) * 0x9E3779B1)));
+    public static byte[] Bytes(FuzzTarget target, long number) => target.Make(new Random((int)(number ^ (number >> 32) * 0x9E3779B1)));
 
     // A machine that does other things may stop a process for seconds, but not three times for the same input.
     private bool IsSlow(string path) => Enumerable.Range(0, 2).All(_ =>
@@ -86,6 +81,7 @@ internal sealed class FuzzRun(FuzzTarget target, string folder)
         }
 
         var message = exception.Message;
+        tally.Count(message, folder);
         return !message.EndsWith('.') ? $"a refusal that is no sentence: {message}"
             : message.Any(char.IsControl) ? "a refusal with control characters"
             : message.Length > 1500 + folder.Length ? $"a refusal of {message.Length} characters"
@@ -94,16 +90,6 @@ internal sealed class FuzzRun(FuzzTarget target, string folder)
 
     private static string Where(Exception exception)
         => (exception.StackTrace ?? "").Split('\n').FirstOrDefault(line => line.Contains("Distributed.Engine", StringComparison.Ordinal))?.Trim() ?? "";
-
-    // One report for each kind of failure, with the first number that shows it.
-    private void Report(long number, string failure)
-    {
-        var kind = new string([.. failure.Where(character => !char.IsAsciiDigit(character))]);
-        if (_failures.Add(kind))
-        {
-            Console.WriteLine($"{target.Name} {number}: {failure}");
-        }
-    }
 
     // Written over, not emptied first: some file systems flush a file that is emptied and rewritten.
     private string Write(byte[] bytes)

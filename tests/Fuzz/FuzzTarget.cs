@@ -12,6 +12,11 @@ internal abstract class FuzzTarget
     /// <summary>The bytes of an input; from the same numbers the same bytes.</summary>
     public abstract byte[] Make(Random random);
 
+    /// <summary>Writes what stands beside every input, once.</summary>
+    public virtual void Prepare(string folder)
+    {
+    }
+
     /// <summary>Reads the file. What is accepted must be right, which is checked apart from the reader.</summary>
     /// <exception cref="Exception">
     /// A named error, which <see cref="IsRefusal"/> knows, or a failure; <see cref="WrongResultException"/> where what was accepted is wrong.

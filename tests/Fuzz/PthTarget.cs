@@ -7,7 +7,10 @@ namespace Distributed.Fuzz;
 /// <summary>consolidated.00.pth: a zip container whose fields lie, and pickles of known and unknown opcodes with right checksums around them.</summary>
 internal sealed class PthTarget : TensorFileTarget
 {
-    private static readonly string[] Classes = ["FloatStorage", "BFloat16Storage", "HalfStorage", "LongStorage", "BoolStorage", "ComplexDoubleStorage", "EvilStorage"];
+    private static readonly (string Name, int ItemByteCount)[] Classes =
+    [
+        ("FloatStorage", 4), ("BFloat16Storage", 2), ("HalfStorage", 2), ("LongStorage", 8), ("BoolStorage", 1), ("ComplexDoubleStorage", 16), ("EvilStorage", 4),
+    ];
 
     private static readonly string[] Names = ["archive/data.pkl", "archive/byteorder", "archive/data/0", "archive/version"];
 
@@ -15,9 +18,31 @@ internal sealed class PthTarget : TensorFileTarget
 
     public override string FileName => "consolidated.00.pth";
 
-    public override byte[] Make(Random random)
+    // A lie on one level hides those on the levels below it, so most inputs lie on one: the pickle's opcodes, the tensors' numbers, or the container.
+    public override byte[] Make(Random random) => random.Next(8) switch
     {
-        var container = ContainerBuilder.OneTensor(Pickle(random));
+        0 or 1 => ContainerBuilder.OneTensor(Pickle(random)).Build(),
+        2 or 3 or 4 => Layout(random).Build(),
+        5 => Container(random, Layout(random)),
+        6 => Container(random, ContainerBuilder.OneTensor()),
+        _ => Container(random, ContainerBuilder.OneTensor(Pickle(random))),
+    };
+
+    public override void Read(string path)
+    {
+        using var file = ShardFile.Open(path);
+        var index = ShardIndex.Read(file);
+        Check(file, index.Tensors.Values);
+        Require(
+            index.Tensors.Values.All(tensor => index.Storages.Any(storage
+                => tensor.Offset >= storage.Offset && tensor.Offset + tensor.ByteCount <= storage.Offset + storage.ByteCount)),
+            "a tensor lies within one storage");
+        using var mapped = index.Tensors.Values.All(tensor => tensor.Type.TensorType is not null) ? new MappedShard(file, index) : null;
+        mapped?.VerifyChecksums(1, null, CancellationToken.None);
+    }
+
+    private static byte[] Container(Random random, ContainerBuilder container)
+    {
         container.HasZip64End = random.Next(4) == 0;
         for (var count = random.Next(0, 3); count > 0; count--)
         {
@@ -35,17 +60,51 @@ internal sealed class PthTarget : TensorFileTarget
         return random.Next(4) == 0 ? Values.Damage(random, bytes) : bytes;
     }
 
-    public override void Read(string path)
+    // Tensors over storages that are there with as many bytes as they say; what a tensor says of its place in one is right or nearly so.
+    private static ContainerBuilder Layout(Random random)
     {
-        using var file = ShardFile.Open(path);
-        var index = ShardIndex.Read(file);
-        Check(file, index.Tensors.Values);
-        Require(
-            index.Tensors.Values.All(tensor => index.Storages.Any(storage
-                => tensor.Offset >= storage.Offset && tensor.Offset + tensor.ByteCount <= storage.Offset + storage.ByteCount)),
-            "a tensor lies within one storage");
-        using var mapped = index.Tensors.Values.All(tensor => tensor.Type.TensorType is not null) ? new MappedShard(file, index) : null;
-        mapped?.VerifyChecksums(1, null, CancellationToken.None);
+        var storages = Enumerable.Range(0, random.Next(1, 4)).Select(_ => (Class: Classes[random.Next(random.Next(4) == 0 ? Classes.Length : 3)], Count: random.Next(0, 40))).ToArray();
+        var pickle = PickleAssembler.Whole(part =>
+        {
+            part.Raw('}');
+            for (var number = 0; number < storages.Length + random.Next(-1, 3); number++)
+            {
+                var key = number < storages.Length ? number : random.Next(storages.Length);
+                var (type, count) = storages[key];
+                var (offset, shape, strides) = Place(random, count);
+                part.Text(random.Next(20) == 0 ? "w0" : $"w{number}")
+                    .Tensor(random.Next(12) == 0 ? Values.Number(random) : count, offset, shape, strides, type.Name, $"{key}").Raw('s');
+            }
+
+            return part;
+        });
+        var container = ContainerBuilder.OneTensor(pickle).Without("archive/data/0");
+        container.Members.InsertRange(
+            2, storages.Select((storage, key) => new ContainerBuilder.Member($"archive/data/{key}", new byte[(storage.Count * storage.Class.ItemByteCount) + (random.Next(16) == 0 ? 1 : 0)])));
+        return container;
+    }
+
+    private static (long Offset, long[] Shape, long[] Strides) Place(Random random, int count)
+    {
+        long[] shape = [.. Enumerable.Range(0, random.Next(1, 4)).Select(_ => (long)random.Next(random.Next(8) == 0 ? 0 : 1, 5))];
+        var strides = new long[shape.Length];
+        var stride = 1L;
+        for (var axis = shape.Length - 1; axis >= 0; axis--)
+        {
+            (strides[axis], stride) = (stride, stride * shape[axis]);
+        }
+
+        var offset = Math.Max(0, count - stride) is var room && random.Next(3) == 0 ? random.NextInt64(room + 2) : 0;
+        switch (random.Next(8))
+        {
+            case 0: offset = Values.Number(random); break;
+            case 1: shape[random.Next(shape.Length)] = Values.Number(random); break;
+            case 2: strides[random.Next(strides.Length)] = Values.Number(random); break;
+            case 3: shape = [.. shape, Values.Number(random), Values.Number(random)]; break;
+            case 4: (shape, strides) = ([.. shape, 1, 1], [.. strides, random.Next(0, 9), Values.Number(random)]); break; // of one element a stride means nothing
+        }
+
+        return (offset, shape, strides);
     }
 
     private static void Change(Random random, ContainerBuilder container)
@@ -78,7 +137,7 @@ internal sealed class PthTarget : TensorFileTarget
             0 => PickleAssembler.OneTensor(),
             1 => PickleAssembler.OneTensor(Values.Number(random)),
             2 => PickleAssembler.OneTensor(
-                random.Next(0, 30), random.Next(-1, 8), Numbers(random), Numbers(random), Classes[random.Next(Classes.Length)], random.Next(5) == 0 ? "1" : "0"),
+                random.Next(0, 30), random.Next(-1, 8), Numbers(random), Numbers(random), Classes[random.Next(Classes.Length)].Name, random.Next(5) == 0 ? "1" : "0"),
             3 => PickleAssembler.Entry(part => Opcodes(random, part)),
             _ => PickleAssembler.Whole(part => Opcodes(random, part)),
         };

@@ -9,8 +9,6 @@ namespace Distributed.Fuzz;
 /// <summary>JSON schemas of requests: under what is accepted no text comes to a dead end, and one that ends is JSON.</summary>
 internal sealed class SchemaTarget : FuzzTarget
 {
-    private const int MaxTokenCount = 60;
-
     private static readonly string[] Schemas =
     [
         """
@@ -51,7 +49,8 @@ internal sealed class SchemaTarget : FuzzTarget
         var constraint = _compiler.JsonSchema(schema);
         var random = new Random(bytes.Length);
         var text = new List<byte>();
-        for (var count = 0; count < MaxTokenCount; count++)
+        var most = 1 << random.Next(2, 7); // few texts are long
+        for (var count = 0; count < most; count++)
         {
             var mask = constraint.AllowedTokens();
             var allowed = Count(mask);

@@ -38,18 +38,21 @@ internal abstract class TokenizerTarget : FuzzTarget
     }
 }
 
-/// <summary>tokenizer.model of both types: pieces, kinds, scores and settings of any kind, and fields that no model has.</summary>
+/// <summary>tokenizer.model of both types, some with a character map: pieces, kinds, scores and settings of any kind, and fields that no model has.</summary>
 internal sealed class SentencePieceTarget : TokenizerTarget
 {
+    // A small map of sequences of all kinds.
+    internal static readonly byte[] Characters = CharacterMapField.Of(Path.Combine(Tests.Repository.Root, "tests", "Engine.Tests", "References", "unigram", "rules.model"));
+
+    private readonly byte[]?[] _beginnings = new byte[16][];
+
     public override string Name => "tokenizer-model";
 
     public override string FileName => "tokenizer.model";
 
     public override byte[] Make(Random random)
     {
-        var model = random.Next(2) == 0
-            ? ModelBuilder.Bpe(random.Next(2) == 0, random.Next(2) == 0, random.Next(2) == 0, random.Next(12) == 0 ? random.Next(256) : -1)
-            : ModelBuilder.Unigram(random.Next(2) == 0);
+        var model = new ModelBuilder().Raw(Beginning(random));
         for (var count = random.Next(0, 30); count > 0; count--)
         {
             model = random.Next(12) switch
@@ -59,12 +62,27 @@ internal sealed class SentencePieceTarget : TokenizerTarget
                 2 => model.Message(random.Next(1, 8), part => ModelBuilder.Varint(part, random.Next(1, 50), Values.Number(random))),
                 3 => model.Message(random.Next(1, 6), part => ModelBuilder.Bytes(part, random.Next(1, 50), Encoding.UTF8.GetBytes(Values.Text(random)))),
                 4 => model.Raw((byte)random.Next(256), (byte)random.Next(256)),
+                5 when random.Next(8) == 0 => model.Message(3, part => ModelBuilder.Bytes(part, 2, random.Next(2) == 0 ? Characters : Values.Damage(random, [.. Characters]))),
                 _ => model.Piece(Word(random), Score(random), random.Next(6) == 0 ? PieceKind.UserDefined : random.Next(6) == 0 ? PieceKind.Unused : PieceKind.Normal),
             };
         }
 
         var bytes = model.ToArray();
         return random.Next(3) == 0 ? Values.Damage(random, bytes) : bytes;
+    }
+
+    // The pieces that every model has, made once for each kind of model.
+    private byte[] Beginning(Random random)
+    {
+        if (random.Next(24) == 0)
+        {
+            return ModelBuilder.Bpe(byteFallback: true, withoutByte: random.Next(256)).ToArray();
+        }
+
+        var number = random.Next(_beginnings.Length);
+        return _beginnings[number] ??= number < 8
+            ? ModelBuilder.Bpe((number & 1) != 0, (number & 2) != 0, (number & 4) != 0).ToArray()
+            : ModelBuilder.Unigram((number & 1) != 0).ToArray();
     }
 
     private static string Word(Random random) => new(random.GetItems<char>("ab \u2581\u65e5x", random.Next(1, 6)));
@@ -77,7 +95,7 @@ internal sealed class SentencePieceTarget : TokenizerTarget
     };
 }
 
-/// <summary>tokenizer.json in both of its forms, its tree changed.</summary>
+/// <summary>tokenizer.json in its forms, its tree changed.</summary>
 internal sealed class TokenizerJsonTarget : TokenizerTarget
 {
     private static readonly string ByteLevel = TokenizerJsonBuilder
@@ -86,36 +104,50 @@ internal sealed class TokenizerJsonTarget : TokenizerTarget
     private static readonly string Converted = TokenizerJsonBuilder.Converted(SentencePieceModel.Parse(
         ModelBuilder.Bpe(byteFallback: true).Characters("ab\u2581x").Piece("ab", -1).Piece("\u2581a", -2).Piece("\u2581ab", -3).ToArray(), "tokenizer.model")).ToJsonString();
 
+    private static readonly string UnigramOfWords = Unigram(splitsAtWhitespace: true);
+
+    private static readonly string UnigramOfText = Unigram(splitsAtWhitespace: false);
+
+    private static ReadOnlySpan<byte> Place => "\"@vocab\""u8;
+
+    private readonly (string Around, byte[] Vocabulary) _byteLevelParts = Parts(ByteLevel);
+    private readonly (string Around, byte[] Vocabulary) _convertedParts = Parts(Converted);
+
     public override string Name => "tokenizer-json";
 
     public override string FileName => "tokenizer.json";
 
     public override byte[] Make(Random random)
     {
-        var root = JsonNode.Parse(random.Next(2) == 0 ? ByteLevel : Converted)!;
-        if (random.Next(2) == 0) // the many entries of the vocabulary would hide the rest
+        if (random.Next(3) == 0)
         {
-            return JsonMutator.Mutate(random, root);
+            return JsonMutator.Mutate(random, JsonNode.Parse(random.Next(2) == 0 ? UnigramOfWords : UnigramOfText)!);
         }
 
+        var text = random.Next(2) == 0 ? ByteLevel : Converted;
+        if (random.Next(4) == 0)
+        {
+            return JsonMutator.Mutate(random, JsonNode.Parse(text)!);
+        }
+
+        // The many entries of the vocabulary would hide the rest, and are put in again as they were.
+        var (rest, vocabulary) = text == ByteLevel ? _byteLevelParts : _convertedParts;
+        var mutated = JsonMutator.Mutate(random, JsonNode.Parse(rest)!);
+        var place = mutated.AsSpan().IndexOf(Place);
+        return place < 0 ? mutated : [.. mutated[..place], .. vocabulary, .. mutated[(place + Place.Length)..]];
+    }
+
+    private static string Unigram(bool splitsAtWhitespace) => TokenizerJsonBuilder.Unigram(
+        SentencePieceModel.Parse(ModelBuilder.Unigram().Characters("ab\u2581x").Piece("ab", -1).Piece("\u2581a", -2).Piece("\u2581ab", -3).ToArray(), "tokenizer.model"),
+        SentencePieceTarget.Characters,
+        splitsAtWhitespace).ToJsonString();
+
+    private static (string Around, byte[] Vocabulary) Parts(string text)
+    {
+        var root = JsonNode.Parse(text)!;
         var model = root["model"]!.AsObject();
-        var vocabulary = model["vocab"]!;
-        model.Remove("vocab");
-        var mutated = JsonMutator.Mutate(random, root);
-        try
-        {
-            var changed = JsonNode.Parse(mutated);
-            if (changed is JsonObject whole && whole["model"] is JsonObject part && !part.ContainsKey("vocab"))
-            {
-                part["vocab"] = vocabulary;
-                return Encoding.UTF8.GetBytes(whole.ToJsonString());
-            }
-        }
-        catch (Exception error) when (error is System.Text.Json.JsonException or ArgumentException or InvalidOperationException)
-        {
-            // No JSON any more, or a key twice: as it is.
-        }
-
-        return mutated;
+        var vocabulary = Encoding.UTF8.GetBytes(model["vocab"]!.ToJsonString());
+        model["vocab"] = "@vocab";
+        return (root.ToJsonString(), vocabulary);
     }
 }

@@ -36,6 +36,7 @@ internal static class OptionCatalog
     public const string Dialogs = "dialogs";
     public const string DialogsFile = "dialogs-file";
     public const string System = "system";
+    public const string NoThinking = "no-thinking";
     public const string Config = "config";
     public const string Threads = "threads";
     public const string DataType = "dtype";
@@ -87,6 +88,8 @@ internal static class OptionCatalog
     private static readonly OptionDefinition ConfigFile =
         new(Config, "FILE", "JSON with any of these options as keys, in either spelling; the command line wins.") { IsPath = true };
 
+    private static readonly OptionDefinition WithoutThinking = new(NoThinking, null, "Have a model that thinks before it answers, such as Qwen3, answer at once.");
+
     /// <summary>What <paramref name="command"/> accepts, in the order of its help.</summary>
     public static IReadOnlyList<OptionDefinition> Of(string command) => command switch
     {
@@ -116,6 +119,7 @@ internal static class OptionCatalog
             },
             new(System, "TEXT", "A system message before each --prompt, or before the conversation."),
             new(Dialogs, "JSON", "Dialogs, as in --dialogs-file.") { ConfigOnly = true },
+            WithoutThinking,
             .. Run,
         ],
         Serve =>
@@ -126,6 +130,7 @@ internal static class OptionCatalog
             new(TopP, "P", "Of a request that names none. Default: 1."),
             new(Seed, "N", "Of a request that names none. Default: another one each time."),
             new(StopTokenIds, "IDS", "Token ids that end an answer, such as 2,13, in place of the model's."),
+            WithoutThinking,
             .. Listening,
             .. Common,
         ],
@@ -158,6 +163,9 @@ internal static class OptionCatalog
             new(DataType, "auto|int8|int4", "What the weights would be computed with. Default: auto, as they are stored."),
             .. Cache,
             new(Deep, null, "Compare one rank with --world-size (default 2) after every layer, and name the first layer and rank that differ."),
+            new(Backend, "managed|torch", "torch, with --deep: compare the torch backend on --world-size ranks (default 1) with the managed one. Default: managed."),
+            new(Device, "cuda|cpu", "Of the torch backend. Default: cuda."),
+            new(MatmulPrecision, "high|medium", "Of the torch backend. Default: high."),
             new(SkipChecksums, null, "Do not read the files to compare their checksums."),
             new(Threads, "N", "Threads that read and measure. Default: OMP_NUM_THREADS, else all cores."),
             new(Format, "text|json", "json: one document on standard output and nothing else there. Default: text."),

@@ -61,6 +61,9 @@ internal sealed record RunOptions
 
     public required bool SkipsChecksums { get; init; }
 
+    /// <summary>Whether a model that thinks before it answers is told not to.</summary>
+    public required bool SkipsThinking { get; init; }
+
     /// <summary>Where the layers go.</summary>
     public required PlacementOptions Placement { get; init; }
 
@@ -113,6 +116,7 @@ internal sealed record RunOptions
             AsksForNccl = values[OptionCatalog.Transport]?.Last == OptionReader.Nccl,
             Wire = reader.Wire(OptionCatalog.Wire),
             SkipsChecksums = reader.Flag(OptionCatalog.SkipChecksums),
+            SkipsThinking = reader.Flag(OptionCatalog.NoThinking),
             Placement = PlacementOptions.Read(values, reader, problems),
         };
     }

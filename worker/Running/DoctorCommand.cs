@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using Distributed.Engine.Diagnosis;
 using Distributed.Engine.Parallel;
+using Distributed.Engine.Weights;
 using Distributed.Worker.Options;
 using Distributed.Worker.Output;
 
@@ -24,7 +25,13 @@ internal sealed class DoctorCommand
         var reader = new OptionReader(line.Values, line.Problems);
         var directory = reader.Required(OptionCatalog.Model, "name the folder of the checkpoint: worker doctor DIR");
         var isDeep = reader.Flag(OptionCatalog.Deep);
-        var given = reader.Integer(OptionCatalog.WorldSize, 0, isDeep ? 2 : 1, MaxWorldSize);
+        var torch = BackendOptions.Read(reader, line.Values, line.Problems);
+        if (torch is not null && !isDeep)
+        {
+            line.Problems.Add($"--{OptionCatalog.Backend} torch is for --{OptionCatalog.Deep}, which compares it with the managed backend; add that, or leave it out.");
+        }
+
+        var given = reader.Integer(OptionCatalog.WorldSize, 0, isDeep && torch is null ? 2 : 1, MaxWorldSize);
         var mesh = Mesh(reader.Text(OptionCatalog.Mesh), given, line.Problems);
         var maxSequenceLength = reader.Integer(OptionCatalog.MaxSequenceLength, 2048, 1, 1 << 20);
         var options = new DoctorOptions
@@ -33,12 +40,13 @@ internal sealed class DoctorCommand
             TokenizerPath = reader.Text(OptionCatalog.TokenizerPath) ?? (directory is null ? null : ModelFolder.FindTokenizer(directory, [])),
             MaxSequenceLength = maxSequenceLength,
             MaxBatchSize = reader.Integer(OptionCatalog.MaxBatchSize, 1, 1, 4096),
-            WeightFormat = reader.DataType(OptionCatalog.DataType),
+            WeightFormat = torch is null ? reader.DataType(OptionCatalog.DataType) : WeightFormat.Stored,
             CacheFormat = reader.CacheDataType(OptionCatalog.CacheDataType),
             CacheTokenCount = RunOptions.ReadCacheTokenCount(reader, maxSequenceLength, line.Problems),
             WorldSizes = mesh is not null ? [mesh.WorldSize] : given == 0 ? [1, 2, 4, 8] : [given],
             Mesh = mesh,
-            DeepWorldSize = isDeep ? Math.Max(2, given) : null,
+            DeepWorldSize = isDeep ? Math.Max(torch is null ? 2 : 1, given) : null,
+            DeepTorch = torch,
             SkipsChecksums = reader.Flag(OptionCatalog.SkipChecksums),
             ThreadCount = reader.IntegerOrNone(OptionCatalog.Threads, null, 1, 1024) ?? DefaultThreadCount(),
         };

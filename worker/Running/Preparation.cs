@@ -17,7 +17,7 @@ internal sealed class Preparation : IDisposable
         Tokenizer = tokenizer;
         Checkpoint = checkpoint;
         ChatTemplate = options.TokenizerPath is { } path ? ChatTemplate.Find(path) : null;
-        ChatFormat = ChatFormat.Of(checkpoint, tokenizer, ChatTemplate);
+        ChatFormat = ChatFormat.Of(checkpoint, tokenizer, ChatTemplate, enableThinking: !options.SkipsThinking);
         Limits = new GenerationLimits(options.MaxSequenceLength, options.MaxBatchSize, checkpoint.Config.VocabularySize);
     }
 
@@ -54,6 +54,11 @@ internal sealed class Preparation : IDisposable
         options.Placement.Check(checkpoint.Config, mesh, problems);
         var preparation = new Preparation(options, tokenizer, checkpoint, mesh);
         preparation.CheckStopTokens(options.Generation, problems);
+        if (options.SkipsThinking && !preparation.ChatFormat.CanThink)
+        {
+            problems.Add($"--{OptionCatalog.NoThinking} is for models whose chat template has a switch for thinking, as Qwen3's; leave it out.");
+        }
+
         return preparation;
     }
 

@@ -1,3 +1,4 @@
+using Distributed.Collectives;
 using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Diagnosis;
 using Distributed.Engine.Kernels;
@@ -56,6 +57,45 @@ public sealed class WorldComparisonTests
         Assert.Equal((layer, isFeedForward), (found.Layer, found.IsFeedForward));
         Assert.Equal(Enumerable.Range(0, worldSize), found.Ranks.Order()); // a sum gives the same wrong result to all
         Assert.True(found.MaxDifference > 1e-3f * found.MaxMagnitude);
+    }
+
+    /// <summary>Two backends, here the managed one twice with one weight of the second another: where they part is named, on one rank too.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void FirstDifference_AnotherBackend_NamesTheLayer(int worldSize)
+    {
+        using var sound = new RandomCheckpoint(Config, TensorType.Float32, seed: 3);
+        using var wrong = new RandomCheckpoint(Config, TensorType.Float32, seed: 3);
+        var values = wrong["layers.1.feed_forward.w3.weight"];
+        for (var i = 0; i < values.Length; i++)
+        {
+            values[i] += i % 3;
+        }
+
+        LlamaModel Load(RandomCheckpoint checkpoint, ProcessGroup group)
+            => LlamaModel.Create(Config, checkpoint.Stored(1, EmbeddingLayout.Whole), group, ModelWorld.Options(), KernelSet.Best);
+
+        var found = WorldComparison.FirstDifference(worldSize, group => Load(wrong, group), group => Load(sound, group));
+
+        Assert.Equal((1, true), (found?.Layer, found?.IsFeedForward));
+        Assert.Equal(Enumerable.Range(0, worldSize), found!.Ranks.Order());
+        Assert.Null(WorldComparison.FirstDifference(worldSize, group => Load(sound, group), group => Load(sound, group)));
+    }
+
+    /// <summary>Backends need not have the same bits, and a difference within the tolerance is none.</summary>
+    [Fact]
+    public void FirstDifference_AnotherBackendWithinItsTolerance_IsNone()
+    {
+        using var sound = new RandomCheckpoint(Config, TensorType.Float32, seed: 3);
+        using var near = new RandomCheckpoint(Config, TensorType.Float32, seed: 3);
+        near["layers.1.feed_forward.w3.weight"][0] += 1e-5f;
+
+        LlamaModel Load(RandomCheckpoint checkpoint, ProcessGroup group)
+            => LlamaModel.Create(Config, checkpoint.Stored(1, EmbeddingLayout.Whole), group, ModelWorld.Options(), KernelSet.Best);
+
+        Assert.Null(WorldComparison.FirstDifference(1, group => Load(near, group), group => Load(sound, group)));
+        Assert.NotNull(WorldComparison.FirstDifference(1, group => Load(near, group), group => Load(sound, group), tolerance: 0));
     }
 
     /// <summary>The step fails on several ranks, not on one: where it begins says more than that it fails.</summary>

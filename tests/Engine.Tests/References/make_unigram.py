@@ -1,14 +1,18 @@
-"""Trains the two small unigram models in unigram/ and records what SentencePiece makes of a corpus of hostile and international text.
+"""Trains the small models in unigram/ and records what SentencePiece makes of a corpus of hostile and international text.
+
+bytes and plain are unigram models without a character map; nmt is one with that of nmt_nfkc, rules a byte-pair model with a map of its own.
 
     /usr/bin/python3 make_unigram.py          (Debian's python3-sentencepiece; takes seconds; the same ids every time)
 
 The training text is made of seeded words of an invented language, so that nothing has to be fetched.
 """
 
+import hashlib
 import io
 import json
 import os
 import random
+import tempfile
 
 import sentencepiece
 
@@ -54,21 +58,58 @@ def random_texts(count):
             yield "".join(generator.choices(alphabet, k=generator.randint(1, 60)))
 
 
-def make(name, **options):
+# What the map of "rules" does: longer sequences before shorter, to nothing, to spaces, to several characters.
+RULES = [("ab", "x"), ("abc", "yy"), ("abcdefgh", "z"), ("\u00e9", "e"), ("e\u0301", "e"), ("\u200b", ""), ("\u00a0", " "), ("\t", " "), ("\n", "  "), ("\u65e5\u672c", "japan"), ("\U0001f600", ":)"), ("<", "\u2581")]
+
+
+def composed_texts(count):
+    """Texts of what a character map is about: compositions, widths, ligatures, controls, spaces of all kinds."""
+    generator = random.Random(31)
+    alphabet = ("abcde\u0301\u0308\u0327 \u00a0\u3000\u2003\u200b\u200d\ufeff\t\n\r\u0000\u0007\u00ad\ufb01\ufb03\uff21\uff76\uff9e\u1100\u1161\u11a8\u2126\u212b\ufdfa\u33a5\u2474"
+                "\u00bd\u2155\u0132\u01c4\u1e9b\u0323\u1112\u1175\u0f73\u0958\u2581\u00e9\u65e5\u672c\U0001f600\U0001d400<mark>\u0344\u0390")
+    for _ in range(count):
+        yield "".join(generator.choices(alphabet, k=generator.randint(1, 30)))
+
+
+def blocks(processor):
+    """Hashes of the ids of every character in turn, between letters and alone, in blocks of 4096: what the map makes of each."""
+    hashes = []
+    for start in range(0, 0x110000, 4096):
+        sha = hashlib.sha256()
+        for code in range(start, start + 4096):
+            if not 0xD800 <= code < 0xE000:
+                for text in ("a" + chr(code) + "b", chr(code) + "\u0301"):
+                    sha.update((",".join(map(str, processor.encode(text))) + ";").encode())
+        hashes.append(sha.hexdigest()[:16])
+    return hashes
+
+
+def make(name, model_type="unigram", composed=False, **options):
+    options.setdefault("normalization_rule_name", "identity")
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=sentences(4000), model_writer=model, model_type="unigram", vocab_size=700, num_threads=1, normalization_rule_name="identity",
+        sentence_iterator=sentences(4000), model_writer=model, model_type=model_type, vocab_size=700, num_threads=1,
         user_defined_symbols=["<mark>", "<mark>er"], minloglevel=2, **options)
     with open(os.path.join(HERE, name + ".model"), "wb") as file:
         file.write(model.getvalue())
     processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-    texts = HOSTILE + list(random_texts(400))
+    texts = HOSTILE + list(random_texts(400)) + (list(composed_texts(400)) if composed else [])
     cases = [{"text": text, "ids": processor.encode(text), "decoded": processor.decode(processor.encode(text))} for text in texts]
     with open(os.path.join(HERE, name + ".json"), "w", encoding="utf-8") as file:
         json.dump(cases, file, ensure_ascii=True, separators=(",", ":"))
         file.write("\n")
+    if composed:
+        with open(os.path.join(HERE, name + "-blocks.json"), "w", encoding="utf-8") as file:
+            json.dump(blocks(processor), file, separators=(",", ":"))
+            file.write("\n")
 
 
 os.makedirs(HERE, exist_ok=True)
 make("bytes", byte_fallback=True, remove_extra_whitespaces=False)
 make("plain", byte_fallback=False, remove_extra_whitespaces=True)
+make("nmt", composed=True, byte_fallback=True, remove_extra_whitespaces=True, normalization_rule_name="nmt_nfkc")
+with tempfile.NamedTemporaryFile("w", suffix=".tsv", encoding="utf-8") as rules:
+    for source, target in RULES:
+        rules.write(" ".join(f"{ord(c):X}" for c in source) + "\t" + " ".join(f"{ord(c):X}" for c in target) + "\n")
+    rules.flush()
+    make("rules", model_type="bpe", composed=True, byte_fallback=True, remove_extra_whitespaces=False, normalization_rule_tsv=rules.name)

@@ -189,7 +189,7 @@ public sealed class BytePairTokenizerTests
 
     public static TheoryData<string, string?, string> Refusals => new()
     {
-        { "model.type", "\"Unigram\"", "has a model of the type Unigram; only BPE" },
+        { "model.type", "\"WordPiece\"", "has a model of the type WordPiece; BPE and Unigram can be read" },
         { "model.end_of_word_suffix", "\"</w>\"", "has end_of_word_suffix" },
         { "model.merges", "[\"q zz\"]", "has the merge 'q zz'" },
         { "model.merges", "[\"h e\", \"h e\"]", "which is there twice" },

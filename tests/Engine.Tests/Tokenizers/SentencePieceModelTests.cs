@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Text;
 using Distributed.Engine.Tokenizers;
 
@@ -43,10 +44,48 @@ public sealed class SentencePieceModelTests
         => Refused(ModelBuilder.Bpe().Message(message, spec => ModelBuilder.Varint(spec, field, field == 24 ? 1 : 0)).ToArray(), expected);
 
     [Theory]
-    [InlineData(3, "precompiled_charsmap")]
-    [InlineData(5, "a denormalizer")]
+    [InlineData(3, "has a damaged precompiled_charsmap")]
+    [InlineData(5, "uses a denormalizer")]
     public void Parse_CharacterMaps_AreNamed(int message, string expected)
         => Refused(ModelBuilder.Bpe().Message(message, spec => ModelBuilder.Bytes(spec, 2, [1, 2, 3])).ToArray(), expected);
+
+    /// <summary>
+    /// As many pieces as a model may have, of all kinds, take at most 64 MiB and four times the file, garbage included: for merging, for Viterbi, and where all are user-defined and long.
+    /// </summary>
+    [Theory]
+    [InlineData(2, false, 1)]
+    [InlineData(1, false, 1)]
+    [InlineData(2, true, 1)]
+    [InlineData(1, true, 4)]
+    public void Create_AMillionPieces_TakesBoundedMemory(int type, bool areUserDefined, int wordCount)
+    {
+        using var file = new MemoryStream();
+        file.Write(type == 2 ? ModelBuilder.Bpe().ToArray() : ModelBuilder.Unigram().ToArray());
+        Span<byte> piece = stackalloc byte[128];
+        for (var number = 3; number < 1 << 20; number++)
+        {
+            // Field 1, a message: its text, its score and its kind.
+            var text = $"\u2581{string.Concat(Enumerable.Repeat(number.ToString("X6"), wordCount))}";
+            var length = Encoding.UTF8.GetBytes(text, piece[4..]);
+            piece[0] = (1 << 3) | 2;
+            piece[1] = (byte)(length + 2 + 5 + 2);
+            piece[2] = (1 << 3) | 2;
+            piece[3] = (byte)length;
+            piece[4 + length] = (2 << 3) | 5;
+            BinaryPrimitives.WriteSingleLittleEndian(piece[(5 + length)..], -number);
+            piece[9 + length] = 3 << 3;
+            piece[10 + length] = (byte)(areUserDefined ? PieceKind.UserDefined : PieceKind.Normal);
+            file.Write(piece[..(11 + length)]);
+        }
+
+        var bytes = file.ToArray();
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var tokenizer = SentencePieceTokenizer.Create(SentencePieceModel.Parse(bytes, "tokenizer.model"));
+        var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+
+        Assert.Equal(1 << 20, tokenizer.VocabularySize);
+        Assert.InRange(allocated + bytes.Length, 0, (64L << 20) + (4L * bytes.Length)); // reading the file allocates its bytes
+    }
 
     [Fact]
     public void Parse_UnfitPieces_AreRefused()

@@ -56,7 +56,7 @@ internal static class TokenizerJsonBuilder
         var ids = new Dictionary<string, int>(StringComparer.Ordinal);
         foreach (var (id, piece) in model.Pieces.Index())
         {
-            ids.Add(System.Text.Encoding.UTF8.GetString(piece.Utf8), id);
+            ids.Add(System.Text.Encoding.UTF8.GetString(piece.Utf8.Span), id);
         }
 
         var merges = new List<(string Left, string Right, float Score)>();
@@ -95,6 +95,46 @@ internal static class TokenizerJsonBuilder
                 ["merges"] = new JsonArray([
                     .. merges.OrderByDescending(merge => merge.Score).Select(merge => new JsonArray(merge.Left, merge.Right)),
                 ]),
+            },
+        };
+    }
+
+    /// <summary>A unigram model as transformers converts it: pre-tokenizers as files have them since 2020, or normalizers as since 2023.</summary>
+    /// <param name="model">Its pieces.</param>
+    /// <param name="characters">Its precompiled_charsmap.</param>
+    /// <param name="splitsAtWhitespace">The older form.</param>
+    public static JsonNode Unigram(SentencePieceModel model, byte[] characters, bool splitsAtWhitespace)
+    {
+        var precompiled = new JsonObject { ["type"] = "Precompiled", ["precompiled_charsmap"] = Convert.ToBase64String(characters) };
+        var metaspace = """{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true}""";
+        return new JsonObject
+        {
+            ["added_tokens"] = new JsonArray([.. model.Pieces.Index().Where(piece => piece.Item.Kind == PieceKind.Control).Select(piece => new JsonObject
+            {
+                ["id"] = piece.Index,
+                ["content"] = System.Text.Encoding.UTF8.GetString(piece.Item.Utf8.Span),
+                ["special"] = true,
+            })]),
+            ["normalizer"] = splitsAtWhitespace ? precompiled : new JsonObject
+            {
+                ["type"] = "Sequence",
+                ["normalizers"] = new JsonArray(
+                    precompiled,
+                    JsonNode.Parse("""{"type": "Strip", "strip_left": false, "strip_right": true}"""),
+                    JsonNode.Parse("""{"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"}""")),
+            },
+            ["pre_tokenizer"] = JsonNode.Parse(splitsAtWhitespace
+                ? $$"""{"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, {{metaspace}}]}"""
+                : metaspace),
+            ["post_processor"] = JsonNode.Parse("""
+                {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}]}
+                """),
+            ["model"] = new JsonObject
+            {
+                ["type"] = "Unigram",
+                ["unk_id"] = model.Pieces.Index().First(piece => piece.Item.Kind == PieceKind.Unknown).Index,
+                ["byte_fallback"] = model.ByteFallback,
+                ["vocab"] = new JsonArray([.. model.Pieces.Select(piece => new JsonArray(System.Text.Encoding.UTF8.GetString(piece.Utf8.Span), piece.Score))]),
             },
         };
     }

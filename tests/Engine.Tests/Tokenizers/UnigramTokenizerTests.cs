@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using Distributed.Engine.Tokenizers;
@@ -5,16 +6,20 @@ using Distributed.Engine.Tokenizers;
 namespace Distributed.Engine.Tests.Tokenizers;
 
 /// <summary>
-/// Unigram models, against what SentencePiece 0.1.97 gave (References/make_unigram.py): one with bytes for what it lacks, one that removes extra
-/// spaces; both with two user-defined pieces.
+/// Models of References/make_unigram.py, against what SentencePiece 0.1.97 gave: unigram with bytes for what it lacks (bytes), with extra
+/// spaces removed (plain) and with the character map of nmt_nfkc (nmt), byte pairs with a map of its own (rules); all with two user-defined pieces.
 /// </summary>
 public sealed class UnigramTokenizerTests
 {
+    private const int BlockLength = 4096;
+
     private static readonly string References = Path.Combine(Repository.Root, "tests", "Engine.Tests", "References", "unigram");
 
     [Theory]
     [InlineData("bytes")]
     [InlineData("plain")]
+    [InlineData("nmt")]
+    [InlineData("rules")]
     public void Encode_HostileAndInternationalTexts_GivesTheReferencesIds(string name)
     {
         var tokenizer = Load(name);
@@ -29,12 +34,14 @@ public sealed class UnigramTokenizerTests
         }
 
         Assert.True(count > 450);
-        Assert.Equal("SentencePiece unigram", tokenizer.Kind);
+        Assert.Equal(name == "rules" ? "SentencePiece BPE" : "SentencePiece unigram", tokenizer.Kind);
     }
 
     [Theory]
     [InlineData("bytes")]
     [InlineData("plain")]
+    [InlineData("nmt")]
+    [InlineData("rules")]
     public void StreamDecode_ReferenceIds_GivesItsText(string name)
     {
         var tokenizer = Load(name);
@@ -42,6 +49,30 @@ public sealed class UnigramTokenizerTests
         {
             var decoder = new Utf8StreamDecoder(tokenizer);
             Assert.Equal(item.GetProperty("decoded").GetString(), string.Concat(Ids(item).Select(decoder.Push)) + decoder.Flush());
+        }
+    }
+
+    /// <summary>Every character there is, between letters and in front of an accent: both models have bytes, so ids show what the map made of it.</summary>
+    [Theory]
+    [InlineData("nmt")]
+    [InlineData("rules")]
+    public void Encode_EveryCharacter_IsMappedAsTheReferenceDoes(string name)
+    {
+        var tokenizer = Load(name);
+        var expected = Document($"{name}-blocks.json").EnumerateArray().Select(hash => hash.GetString()).ToArray();
+        var text = new StringBuilder();
+        for (var start = 0; start < 0x110000; start += BlockLength)
+        {
+            text.Clear();
+            foreach (var code in Enumerable.Range(start, BlockLength).Where(Rune.IsValid))
+            {
+                var character = new Rune(code).ToString();
+                text.AppendJoin(',', tokenizer.Encode($"a{character}b", false, false)).Append(';');
+                text.AppendJoin(',', tokenizer.Encode($"{character}\u0301", false, false)).Append(';');
+            }
+
+            var hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(text.ToString())))[..16];
+            Assert.True(expected[start / BlockLength] == hash, $"U+{start:X4} to U+{start + BlockLength - 1:X4}");
         }
     }
 
@@ -131,7 +162,9 @@ public sealed class UnigramTokenizerTests
     private static SentencePieceTokenizer Load(string name) => SentencePieceTokenizer.Load(Path.Combine(References, $"{name}.model"));
 
     private static JsonElement[] Cases(string name)
-        => [.. JsonDocument.Parse(File.ReadAllBytes(Path.Combine(References, $"{name}.json"))).RootElement.EnumerateArray()];
+        => [.. Document($"{name}.json").EnumerateArray()];
+
+    private static JsonElement Document(string name) => JsonDocument.Parse(File.ReadAllBytes(Path.Combine(References, name))).RootElement;
 
     private static int[] Ids(JsonElement item) => [.. item.GetProperty("ids").EnumerateArray().Select(id => id.GetInt32())];
 }

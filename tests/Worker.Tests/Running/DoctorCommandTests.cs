@@ -99,6 +99,17 @@ public sealed class DoctorCommandTests
     }
 
     [Fact]
+    public async Task Doctor_AnotherBackend_IsForDeep()
+    {
+        var alone = await WorkerProgram.RunAsync("doctor", Repository.DemoCheckpoint, "--backend", "torch", "--device", "cpu");
+        var without = await WorkerProgram.RunAsync("doctor", Repository.DemoCheckpoint, "--deep", "--device", "cpu");
+
+        Assert.Equal((2, 2), (alone.ExitCode, without.ExitCode));
+        Assert.Contains("--backend torch is for --deep, which compares it with the managed backend; add that, or leave it out.", alone.Error, StringComparison.Ordinal);
+        Assert.Contains("--device cpu belongs to --backend torch", without.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Doctor_WithoutAFolder_SaysHowItIsCalled()
     {
         var outcome = await WorkerProgram.RunAsync("doctor", "--world-size", "0");

@@ -135,6 +135,15 @@ public sealed class WorkerProgramTests(OneShardDemo demo) : IClassFixture<OneSha
     }
 
     [Fact]
+    public async Task Chat_NoThinkingOfAModelThatDoesNotThink_IsRefused()
+    {
+        var outcome = await WorkerProgram.RunAsync(Greedy("chat", "--no-thinking", "--prompt", "Who are you?"));
+
+        Assert.Equal((2, ""), (outcome.ExitCode, outcome.Output));
+        Assert.Contains("--no-thinking is for models whose chat template has a switch for thinking, as Qwen3's; leave it out.", outcome.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Chat_LinesOnStandardInput_IsAConversation()
     {
         var outcome = await WorkerProgram.RunAsync(
