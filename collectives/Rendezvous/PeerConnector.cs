@@ -188,7 +188,7 @@ internal sealed class PeerConnector : IDisposable
         var address = await _directory[peer].WaitAsync(cancellationToken);
         var isLocal = address.HostIdentity.Equals(_hostIdentity);
         var channel = Track(isLocal ? OpenLocal(peer) : OpenRemote(peer, address));
-        var call = Track(new Peer.PeerClient(channel).Connect(cancellationToken: CancellationToken.None)); // outlives this attempt
+        var call = Track(channel.CreateCallInvoker().AsyncDuplexStreamingCall(PeerMethod.Connect, host: null, new CallOptions())); // outlives this attempt
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limit.CancelAfter(_options.HandshakeLimit);
         SharedMemoryRegion? region = null;

@@ -206,11 +206,11 @@ public sealed class PeerWireTests
         var random = new Random(20);
         for (var i = 0; i < 20; i++)
         {
-            await using var connection = await UnixSocketAddress.ConnectAsync(path, TimeSpan.FromSeconds(20), CancellationToken.None);
+            using var connection = await UnixSocketAddress.ConnectAsync(path, TimeSpan.FromSeconds(20), CancellationToken.None);
             var garbage = new byte[random.Next(1, 5000)];
             random.NextBytes(garbage);
             byte[] sent = i % 2 == 0 ? [.. "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8, .. garbage] : garbage;
-            await connection.WriteAsync(sent);
+            await connection.SendAsync(sent);
         }
 
         var other = PeerRendezvous.JoinAsync(job.Environment(1, 2), job.Envelope(1), RawPeer.Options);

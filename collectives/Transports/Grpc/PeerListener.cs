@@ -1,13 +1,11 @@
 using System.Net;
+using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
 using Distributed.Collectives.Hosting;
+using Distributed.Collectives.Hosting.Http2;
 using Distributed.Collectives.Transports.SharedMemory;
 using Distributed.Protos;
 using Grpc.Core;
-using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Http;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Https;
 
 namespace Distributed.Collectives.Transports.Grpc;
 
@@ -64,9 +62,10 @@ internal sealed class PeerListener : IAsyncDisposable
         CancellationToken cancellationToken)
     {
         var listener = new PeerListener(self, failure, choice, Path.GetDirectoryName(unixSocketPath)!, certificateHashOf, handshakeLimit); // a file has a directory
-        listener._host = await GrpcHost.StartAsync(
-            new PeerService(listener), PeerChannel.MaxMessageByteCount, isBulk: true, options => Listen(options, self, unixSocketPath, tcpAddress, certificate), cancellationToken);
-        listener.Port = listener._host.Addresses.Select(address => BindingAddress.Parse(address)).FirstOrDefault(address => !address.IsUnixPipe)?.Port ?? 0;
+        var server = new CallServer(new CallServerOptions(
+            unixSocketPath, tcpAddress, tcpAddress is null ? null : Protection(certificate!), MaxConnectionCount: (4 * self.WorldSize) + 8)); // one address has the other
+        listener._host = await GrpcHost.StartAsync(new PeerService(listener), PeerChannel.MaxMessageByteCount, server, cancellationToken);
+        listener.Port = server.Port;
         return listener;
     }
 
@@ -92,31 +91,14 @@ internal sealed class PeerListener : IAsyncDisposable
     /// <summary>Closes the endpoints, whose socket file disappears, and every connection.</summary>
     public ValueTask DisposeAsync() => _host?.DisposeAsync() ?? ValueTask.CompletedTask;
 
-    private static void Listen(KestrelServerOptions options, PeerIdentity self, string unixSocketPath, IPAddress? tcpAddress, X509Certificate2? certificate)
+    private static SslServerAuthenticationOptions Protection(X509Certificate2 certificate) => new()
     {
-        options.Limits.MaxConcurrentConnections = (4 * self.WorldSize) + 8;
-        options.Limits.MaxResponseBufferSize = PeerChannel.WindowByteCount;
-        options.Limits.Http2.MaxStreamsPerConnection = 16;
-        options.Limits.Http2.InitialStreamWindowSize = PeerChannel.WindowByteCount;
-        options.Limits.Http2.InitialConnectionWindowSize = PeerChannel.WindowByteCount;
-        options.ListenForOwner(unixSocketPath);
-        if (tcpAddress is not null)
-        {
-            options.Limits.Http2.KeepAlivePingDelay = PeerChannel.PingDelay;
-            options.Limits.Http2.KeepAlivePingTimeout = PeerChannel.PingTimeout;
-            options.Listen(tcpAddress, port: 0, listen =>
-            {
-                listen.Protocols = HttpProtocols.Http2;
-                listen.UseHttps(new HttpsConnectionAdapterOptions
-                {
-                    ServerCertificate = certificate,
-                    SslProtocols = PeerCertificate.Protocols,
-                    ClientCertificateMode = ClientCertificateMode.RequireCertificate,
-                    ClientCertificateValidation = (_, _, _) => true, // pinned by HandshakeAsync, when the rank is known
-                });
-            });
-        }
-    }
+        ServerCertificateContext = SslStreamCertificateContext.Create(certificate, additionalCertificates: null, offline: true),
+        EnabledSslProtocols = PeerCertificate.Protocols,
+        ApplicationProtocols = [SslApplicationProtocol.Http2],
+        ClientCertificateRequired = true,
+        RemoteCertificateValidationCallback = static (_, certificate, _, _) => certificate is not null, // pinned by HandshakeAsync, when the rank is known
+    };
 
     private async Task<(int Peer, bool IsProtected, SharedMemoryRegion? Region)> HandshakeAsync(
         IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, ServerCallContext context)
@@ -161,9 +143,10 @@ internal sealed class PeerListener : IAsyncDisposable
     }
 }
 
-/// <summary>What the generated server calls.</summary>
-internal sealed class PeerService(PeerListener listener) : Peer.PeerBase
+/// <summary>What the server calls.</summary>
+[BindServiceMethod(typeof(PeerMethod), nameof(PeerMethod.Bind))]
+internal sealed class PeerService(PeerListener listener)
 {
-    public override Task Connect(IAsyncStreamReader<PeerFrame> requestStream, IServerStreamWriter<PeerFrame> responseStream, ServerCallContext context)
+    public Task Connect(IAsyncStreamReader<PeerFrame> requestStream, IServerStreamWriter<PeerFrame> responseStream, ServerCallContext context)
         => listener.ServeAsync(requestStream, responseStream, context);
 }
