@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Security;
+using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using Distributed.Collectives.Hosting;
 using Distributed.Collectives.Hosting.Http2;
@@ -17,12 +18,13 @@ internal static class PeerChannel
     public static GrpcChannel OpenUnix(string path, TimeSpan connectLimit)
         => Open("http://localhost", new CallHandler(cancellationToken => UnixSocketAddress.ConnectAsync(path, connectLimit, cancellationToken), tls: null));
 
-    /// <summary>A channel to a rank of another host: TLS, with both certificates pinned.</summary>
+    /// <summary>A channel to a rank of another host: TLS, with certificates of both.</summary>
     /// <param name="endpoint">Where the rank listens.</param>
     /// <param name="own">This rank's certificate.</param>
-    /// <param name="peerHash">SHA-256 of the rank's certificate.</param>
+    /// <param name="self">This rank.</param>
+    /// <param name="peer">The rank that is dialled.</param>
     /// <param name="connectLimit">For the connection and the TLS handshake.</param>
-    public static GrpcChannel OpenTls(IPEndPoint endpoint, X509Certificate2 own, byte[] peerHash, TimeSpan connectLimit)
+    public static GrpcChannel OpenTls(IPEndPoint endpoint, X509Certificate2 own, PeerIdentity self, int peer, TimeSpan connectLimit)
         => Open($"https://{endpoint}", new CallHandler(
             cancellationToken => TlsChannel.ConnectAsync(endpoint, connectLimit, cancellationToken),
             new SslClientAuthenticationOptions
@@ -32,7 +34,7 @@ internal static class PeerChannel
                 EnabledSslProtocols = PeerCertificate.Protocols,
                 ClientCertificateContext = SslStreamCertificateContext.Create(own, additionalCertificates: null, offline: true),
                 RemoteCertificateValidationCallback = (_, certificate, _, _)
-                    => certificate is not null && PeerCertificate.HashOf(certificate).AsSpan().SequenceEqual(peerHash),
+                    => PeerCertificate.Refusal(certificate, self, peer) is { } refusal ? throw new AuthenticationException(refusal) : true,
             }));
 
     private static GrpcChannel Open(string address, CallHandler handler)

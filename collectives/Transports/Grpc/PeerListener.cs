@@ -14,7 +14,6 @@ internal sealed class PeerListener : IAsyncDisposable
 {
     private readonly PeerIdentity _self;
     private readonly GroupFailure _failure;
-    private readonly Func<int, CancellationToken, Task<byte[]>> _certificateHashOf;
     private readonly TimeSpan _handshakeLimit;
     private readonly TransportChoice _choice;
     private readonly string _directory;
@@ -23,13 +22,12 @@ internal sealed class PeerListener : IAsyncDisposable
     private GrpcHost? _host;
 
     private PeerListener(
-        PeerIdentity self, GroupFailure failure, TransportChoice choice, string directory, Func<int, CancellationToken, Task<byte[]>> certificateHashOf, TimeSpan handshakeLimit)
+        PeerIdentity self, GroupFailure failure, TransportChoice choice, string directory, TimeSpan handshakeLimit)
     {
         _self = self;
         _failure = failure;
         _choice = choice;
         _directory = directory;
-        _certificateHashOf = certificateHashOf;
         _handshakeLimit = handshakeLimit;
         var higherRankCount = self.WorldSize - self.Rank - 1;
         _accepted = [.. Enumerable.Range(0, higherRankCount).Select(_ => new TaskCompletionSource<PeerTransport>(TaskCreationOptions.RunContinuationsAsynchronously))];
@@ -46,7 +44,6 @@ internal sealed class PeerListener : IAsyncDisposable
     /// <param name="unixSocketPath">Where the ranks of this host connect, in the job's directory.</param>
     /// <param name="tcpAddress">Where the ranks of other hosts connect, if there are any.</param>
     /// <param name="certificate">This rank's certificate, for <paramref name="tcpAddress"/>.</param>
-    /// <param name="certificateHashOf">Gives the SHA-256 of a rank's certificate, as that rank has published it.</param>
     /// <param name="handshakeLimit">How long a caller may take to prove itself.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <exception cref="IOException">An endpoint is taken.</exception>
@@ -57,13 +54,12 @@ internal sealed class PeerListener : IAsyncDisposable
         string unixSocketPath,
         IPAddress? tcpAddress,
         X509Certificate2? certificate,
-        Func<int, CancellationToken, Task<byte[]>> certificateHashOf,
         TimeSpan handshakeLimit,
         CancellationToken cancellationToken)
     {
-        var listener = new PeerListener(self, failure, choice, Path.GetDirectoryName(unixSocketPath)!, certificateHashOf, handshakeLimit); // a file has a directory
+        var listener = new PeerListener(self, failure, choice, Path.GetDirectoryName(unixSocketPath)!, handshakeLimit); // a file has a directory
         var server = new CallServer(new CallServerOptions(
-            unixSocketPath, tcpAddress, tcpAddress is null ? null : Protection(certificate!), MaxConnectionCount: (4 * self.WorldSize) + 8)); // one address has the other
+            unixSocketPath, tcpAddress, tcpAddress is null ? null : Protection(self, certificate!), MaxConnectionCount: (4 * self.WorldSize) + 8)); // one address has the other
         listener._host = await GrpcHost.StartAsync(new PeerService(listener), PeerChannel.MaxMessageByteCount, server, cancellationToken);
         listener.Port = server.Port;
         return listener;
@@ -91,13 +87,13 @@ internal sealed class PeerListener : IAsyncDisposable
     /// <summary>Closes the endpoints, whose socket file disappears, and every connection.</summary>
     public ValueTask DisposeAsync() => _host?.DisposeAsync() ?? ValueTask.CompletedTask;
 
-    private static SslServerAuthenticationOptions Protection(X509Certificate2 certificate) => new()
+    private static SslServerAuthenticationOptions Protection(PeerIdentity self, X509Certificate2 certificate) => new()
     {
         ServerCertificateContext = SslStreamCertificateContext.Create(certificate, additionalCertificates: null, offline: true),
         EnabledSslProtocols = PeerCertificate.Protocols,
         ApplicationProtocols = [SslApplicationProtocol.Http2],
         ClientCertificateRequired = true,
-        RemoteCertificateValidationCallback = static (_, certificate, _, _) => certificate is not null, // pinned by HandshakeAsync, when the rank is known
+        RemoteCertificateValidationCallback = (_, shown, _, _) => PeerCertificate.IsOfJob(shown, self, out var _), // of whom HandshakeAsync asks, and says
     };
 
     private async Task<(int Peer, bool IsProtected, SharedMemoryRegion? Region)> HandshakeAsync(
@@ -111,10 +107,9 @@ internal sealed class PeerListener : IAsyncDisposable
             var http = context.GetHttpContext();
             if (http.Request.IsHttps)
             {
-                var published = await _certificateHashOf(peer, limit.Token);
-                if (http.Connection.ClientCertificate is not { } certificate || !PeerCertificate.HashOf(certificate).AsSpan().SequenceEqual(published))
+                if (PeerCertificate.Refusal(http.Connection.ClientCertificate, _self, peer) is { } refusal)
                 {
-                    throw PeerHandshake.Refusal(StatusCode.Unauthenticated, $"the certificate is not the one that rank {peer} has published");
+                    throw PeerHandshake.Refusal(StatusCode.Unauthenticated, refusal);
                 }
             }
 
