@@ -5,9 +5,10 @@ namespace Distributed.Bench;
 
 /// <summary>
 /// What an all-reduce costs in worlds that nobody has at hand: <c>all-reduce-cost [--ranks 64,512,4096] [--per-host 8] [--cores N] [--sizes BYTES,...]
-/// [--latency US] [--gigabytes N] [--overhead US] [--local-latency US] [--local-gigabytes N] [--local-overhead US] [--reduce-gigabytes N]</c> simulates each
-/// algorithm; latencies and overheads are in microseconds, rates in gigabytes a second, and those with "local" are inside a host.
-/// <c>--check shm|grpc</c> measures worlds of 2, 4 and 8 ranks of this host instead, fits the link to those of 2, and prints the others beside what the simulation says.
+/// [--latency US] [--gigabytes N] [--overhead US] [--local-latency US] [--local-gigabytes N] [--local-overhead US] [--reduce-gigabytes N] [--switch US]
+/// [--memory-gigabytes N] [--near SHARE]</c> simulates each algorithm; latencies and overheads are in microseconds, rates in gigabytes a second, and those with "local" are inside a host.
+/// <c>--check shm|grpc</c> measures worlds of 2, 4 and 8 ranks of this host instead, fits the link to those of 2, and what ranks without a core of their own cost
+/// (<c>--switch</c>, <c>--memory-gigabytes</c>, <c>--near</c>) to the shortest and the longest of those of 4; the others are beside what the simulation says.
 /// </summary>
 internal static class AllReduceCost
 {
@@ -18,7 +19,7 @@ internal static class AllReduceCost
     public static int Run(string[] args)
     {
         var options = new BenchOptions(
-            args, "ranks", "per-host", "cores", "sizes", "latency", "gigabytes", "overhead", "local-latency", "local-gigabytes", "local-overhead", "reduce-gigabytes", "check", "rounds");
+            args, "ranks", "per-host", "cores", "sizes", "latency", "gigabytes", "overhead", "local-latency", "local-gigabytes", "local-overhead", "reduce-gigabytes", "switch", "memory-gigabytes", "near", "check", "rounds");
         return options.Has("check") ? Check(options) : Predict(options);
     }
 
@@ -45,8 +46,9 @@ internal static class AllReduceCost
             {
                 var times = Algorithms.Select(algorithm =>
                 {
-                    var model = new CostModel(
-                        rankCount, (int)perHost, (int)options.Quantity("cores", perHost), inside, between, options.Quantity("reduce-gigabytes", 10) * Giga);
+                    var shared = new CostHost(
+                        (int)options.Quantity("cores", perHost), options.Quantity("switch", 2) * Micro, options.Quantity("memory-gigabytes", double.MaxValue / Giga) * Giga, Near: options.Has("near") ? Math.Min(1, options.Quantity("near", 1)) : 0);
+                    var model = new CostModel(rankCount, (int)perHost, shared, inside, between, options.Quantity("reduce-gigabytes", 10) * Giga);
                     algorithm(model, byteCount);
                     return (model.Elapsed / Micro).ToString("F1", CultureInfo.InvariantCulture);
                 }).ToArray();
@@ -143,26 +145,63 @@ internal static class AllReduceCost
 
         // Half is waiting for the cache line or the wake-up, the rest the work of the two ends: a guess, which matters where ranks share cores.
         var link = new CostLink(perMessage / 2, perMessage / 4, 1 / copying);
+        var ofFour = Measure(4, sizes, rounds, transport);
+        var shared = Fit(new CostHost(Environment.ProcessorCount, SwitchesForEach: transport == "grpc"), link, reduction, sizes, ofFour);
         Console.WriteLine(string.Create(
-            CultureInfo.InvariantCulture, $"{transport}: {perMessage / Micro:F2} µs a message, {link.BytesPerSecond / Giga:F2} GB/s, {Environment.ProcessorCount} cores"));
+            CultureInfo.InvariantCulture,
+            $"{transport}: {perMessage / Micro:F2} µs a message, {link.BytesPerSecond / Giga:F2} GB/s; {Environment.ProcessorCount} cores, {shared.Switch / Micro:F1} µs a switch, {shared.BytesPerSecond / Giga:F1} GB/s of memory, {shared.Near:P0} saved on a core"));
         Console.WriteLine($"{"ranks",6} {"bytes",10} {"measured",12} {"simulated",12} {"ratio",7}  µs");
         foreach (var rankCount in new[] { 2, 4, 8 })
         {
-            var measured = rankCount == 2 ? ofTwo : Measure(rankCount, sizes, rounds, transport);
+            var measured = rankCount == 2 ? ofTwo : rankCount == 4 ? ofFour : Measure(rankCount, sizes, rounds, transport);
             for (var i = 0; i < sizes.Length; i++)
             {
-                var model = new CostModel(rankCount, rankCount, Environment.ProcessorCount, link, link, reduction);
-                (rankCount == 2 || sizes[i] < ChunkedMinByteCount ? (Action<CostModel, double>)OneShot : Chunked)(model, sizes[i]);
+                var isFitted = rankCount == 2 ? i == 0 || i == sizes.Length - 1 : rankCount == 4 && (i == 0 || i == sizes.Length - 1);
+                var elapsed = Simulate(rankCount, shared, link, reduction, sizes[i]).Elapsed;
                 Console.WriteLine(string.Create(
                     CultureInfo.InvariantCulture,
-                    $"{rankCount,6} {sizes[i],10} {measured[i] / Micro,12:F1} {model.Elapsed / Micro,12:F1} {model.Elapsed / measured[i],7:F2}"));
+                    $"{rankCount,6} {sizes[i],10} {measured[i] / Micro,12:F1} {elapsed / Micro,12:F1} {elapsed / measured[i],7:F2}{(isFitted ? "  fitted" : "")}"));
             }
         }
 
         return 0;
     }
 
-    // [size]: the median of the best round, seconds.
+    // What four ranks cost beside their work: the shortest by giving each a core; the longest more, by their memory, or less, by what stays in the cache of a core.
+    private static CostHost Fit(CostHost shared, CostLink link, double reduction, int[] sizes, double[] ofFour)
+    {
+        var perCore = 4.0 / shared.CoreCount;
+        var shortest = Simulate(4, shared, link, reduction, sizes[0]);
+        if (perCore > 1 && ofFour[0] > shortest.Elapsed)
+        {
+            shared = shared with { Switch = (ofFour[0] - shortest.Elapsed) / shortest.PhaseCount / perCore / (shared.SwitchesForEach ? 3 : 1) };
+        }
+
+        var longest = Simulate(4, shared, link, reduction, sizes[^1]);
+        if (ofFour[^1] > longest.Elapsed)
+        {
+            return perCore > 1 ? shared with { BytesPerSecond = longest.MovedByteCount / ofFour[^1] } : shared;
+        }
+
+        // Halves the interval in which the share lies; the time falls with it.
+        var (low, high) = (0.0, 1.0);
+        for (var i = 0; i < 30; i++)
+        {
+            var middle = (low + high) / 2;
+            (low, high) = Simulate(4, shared with { Near = middle }, link, reduction, sizes[^1]).Elapsed > ofFour[^1] ? (middle, high) : (low, middle);
+        }
+
+        return shared with { Near = high };
+    }
+
+    private static CostModel Simulate(int rankCount, CostHost shared, CostLink link, double reduction, int byteCount)
+    {
+        var model = new CostModel(rankCount, rankCount, shared, link, link, reduction);
+        (rankCount == 2 || byteCount < ChunkedMinByteCount ? (Action<CostModel, double>)OneShot : Chunked)(model, byteCount);
+        return model;
+    }
+
+    // [size]: the median of the best round, seconds; where ranks share cores the time from one call to the next in it, as a rank's call leaves out what others do while it has no core.
     private static double[] Measure(int rankCount, int[] sizes, int rounds, string transport)
     {
         var start = new ProcessStartInfo(Environment.ProcessPath!) { RedirectStandardOutput = true };
@@ -182,7 +221,7 @@ internal static class AllReduceCost
         return [.. sizes.Select(size => lines
             .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
             .Where(fields => fields.Length > 2 && fields[0] == size.ToString(CultureInfo.InvariantCulture))
-            .Select(fields => double.Parse(fields[1], CultureInfo.InvariantCulture) * Micro)
+            .Select(fields => double.Parse(fields[rankCount > Environment.ProcessorCount ? 5 : 1], CultureInfo.InvariantCulture) * Micro)
             .DefaultIfEmpty(double.NaN).First())];
     }
 }

@@ -6,15 +6,27 @@ namespace Distributed.Bench;
 /// <param name="BytesPerSecond">Of the link. Between hosts all ranks of a host share it; inside, it is the copying of each rank's processor.</param>
 internal sealed record CostLink(double Latency, double Overhead, double BytesPerSecond);
 
+/// <summary>What the ranks of a host share.</summary>
+/// <param name="CoreCount">How many of them compute at the same time.</param>
+/// <param name="Switch">What it costs that a core goes from one rank to another, seconds; where there are more ranks than cores each has to be given one in every phase.</param>
+/// <param name="BytesPerSecond">What all of them copy and combine together where there are more ranks than cores, whose messages together are more than the caches hold.</param>
+/// <param name="SwitchesForEach">Whether a core goes over for every message, as where threads take them, and not only once in a phase.</param>
+/// <param name="Near">Of the time of a byte, the share that is saved between ranks that one core serves in turn: its cache has what the other wrote.</param>
+internal sealed record CostHost(int CoreCount, double Switch = 0, double BytesPerSecond = double.PositiveInfinity, bool SwitchesForEach = false, double Near = 0)
+{
+    /// <summary>What a byte takes among so many ranks of a host, by what it takes between two cores: of the other ranks some have the same core.</summary>
+    public double ByteFactor(int rankCount) => rankCount > CoreCount ? 1 - (Near * ((double)rankCount / CoreCount - 1) / (rankCount - 1)) : 1;
+}
+
 /// <summary>
 /// A simulation of messages between ranks on hosts: each rank has a <em>clock</em>, how far its processor is; each host a network interface, one way out and one in,
-/// and a number of cores, which bound what its ranks do together. It knows nothing of numbers, and moves whole messages: that a long one is cut and
+/// and cores and memory, which bound what its ranks do together. It knows nothing of numbers, and moves whole messages: that a long one is cut and
 /// summed while the rest is under way is in the bytes per second.
 /// </summary>
 internal sealed class CostModel
 {
     private readonly int _perHost;
-    private readonly int _coreCount;
+    private readonly CostHost _shared;
     private readonly CostLink _inside;
     private readonly CostLink _between;
     private readonly double _reducedPerSecond;
@@ -22,20 +34,21 @@ internal sealed class CostModel
     private readonly double[] _out;    // [host]: until when the interface is sending
     private readonly double[] _in;     // [host]
     private readonly double[] _work;   // [host]: of its processors in this phase
+    private readonly double[] _moved;  // [host]: bytes through its memory in this phase
     private double _phaseBegan;
 
     /// <param name="rankCount">The number of ranks.</param>
     /// <param name="perHost">How many of them share a host.</param>
-    /// <param name="coreCount">How many of those compute at the same time.</param>
+    /// <param name="shared">What those share.</param>
     /// <param name="inside">Inside a host.</param>
     /// <param name="between">Between hosts.</param>
     /// <param name="reducedPerSecond">Bytes that a rank combines with others in a second.</param>
-    public CostModel(int rankCount, int perHost, int coreCount, CostLink inside, CostLink between, double reducedPerSecond)
+    public CostModel(int rankCount, int perHost, CostHost shared, CostLink inside, CostLink between, double reducedPerSecond)
     {
-        (_perHost, _coreCount, _inside, _between, _reducedPerSecond) = (perHost, coreCount, inside, between, reducedPerSecond);
+        (_perHost, _shared, _inside, _between, _reducedPerSecond) = (perHost, shared, inside, between, reducedPerSecond);
         _clock = new double[rankCount];
         var hostCount = (rankCount + perHost - 1) / perHost;
-        (_out, _in, _work) = (new double[hostCount], new double[hostCount], new double[hostCount]);
+        (_out, _in, _work, _moved) = (new double[hostCount], new double[hostCount], new double[hostCount], new double[hostCount]);
     }
 
     /// <summary>The number of ranks.</summary>
@@ -46,6 +59,12 @@ internal sealed class CostModel
 
     /// <summary>When the last rank is done, seconds.</summary>
     public double Elapsed => _clock.Max();
+
+    /// <summary>Phases so far.</summary>
+    public int PhaseCount { get; private set; }
+
+    /// <summary>Bytes that went through the memory of the first host so far.</summary>
+    public double MovedByteCount { get; private set; }
 
     /// <summary>The ranks of a host.</summary>
     public IEnumerable<int> RanksOf(int host) => Enumerable.Range(host * _perHost, Math.Min(_perHost, RankCount - (host * _perHost)));
@@ -83,15 +102,28 @@ internal sealed class CostModel
     }
 
     /// <summary>A rank combines so many bytes with others.</summary>
-    public void Reduce(int rank, double byteCount) => Work(rank, byteCount / _reducedPerSecond);
+    public void Reduce(int rank, double byteCount)
+    {
+        Work(rank, byteCount / _reducedPerSecond);
+        _moved[rank / _perHost] += byteCount;
+    }
 
-    /// <summary>Ends a phase: no host has done more in it than its cores can.</summary>
+    /// <summary>Ends a phase: no host has done more in it than its cores and its memory can.</summary>
     public void EndPhase()
     {
         for (var host = 0; host < HostCount; host++)
         {
-            var earliest = _phaseBegan + (_work[host] / _coreCount);
-            _work[host] = 0;
+            var rankCount = RanksOf(host).Count();
+            var time = _work[host] / _shared.CoreCount;
+            if (rankCount > _shared.CoreCount)
+            {
+                time += (double)rankCount / _shared.CoreCount * (_shared.SwitchesForEach ? rankCount - 1 : 1) * _shared.Switch;
+                time = Math.Max(time, _moved[host] / _shared.BytesPerSecond);
+            }
+
+            var earliest = _phaseBegan + time;
+            MovedByteCount += host == 0 ? _moved[host] : 0;
+            (_work[host], _moved[host]) = (0, 0);
             foreach (var rank in RanksOf(host))
             {
                 _clock[rank] = Math.Max(_clock[rank], earliest);
@@ -99,6 +131,7 @@ internal sealed class CostModel
         }
 
         _phaseBegan = _clock.Min();
+        PhaseCount++;
     }
 
     private CostLink Link(int from, int to) => from / _perHost == to / _perHost ? _inside : _between;
@@ -106,7 +139,7 @@ internal sealed class CostModel
     private double ProcessorTime(int from, int to, double byteCount)
     {
         var link = Link(from, to);
-        return link.Overhead + (ReferenceEquals(link, _inside) ? byteCount / link.BytesPerSecond / 2 : 0);
+        return link.Overhead + (ReferenceEquals(link, _inside) ? byteCount / link.BytesPerSecond / 2 * _shared.ByteFactor(Math.Min(_perHost, RankCount)) : 0);
     }
 
     private double Arrival(int from, int to, double sent, double byteCount)
@@ -114,6 +147,7 @@ internal sealed class CostModel
         var link = Link(from, to);
         if (ReferenceEquals(link, _inside))
         {
+            _moved[from / _perHost] += 2 * byteCount; // into memory that both see, and out of it
             return sent + link.Latency;
         }
 

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -15,7 +14,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace Distributed.Collectives.Hosting;
 
 /// <summary>
-/// A Kestrel server with one gRPC service and nothing else: no host, configuration, environment variables, logging or signal handlers,
+/// A server with one gRPC service and nothing else: no host, configuration, environment variables, logging or signal handlers,
 /// so that it starts in half the time of a web application's and listens only where it is told.
 /// </summary>
 internal sealed class GrpcHost : IAsyncDisposable
@@ -28,15 +27,34 @@ internal sealed class GrpcHost : IAsyncDisposable
     /// <summary>The addresses that the server listens on, as URLs, with the port numbers that the system gave.</summary>
     public IEnumerable<string> Addresses => _server.Features.Get<IServerAddressesFeature>()?.Addresses ?? [];
 
-    /// <summary>Starts serving <paramref name="service"/>.</summary>
+    /// <summary>Starts serving <paramref name="service"/> on Kestrel.</summary>
     /// <param name="service">A generated service base's implementation; used for every call.</param>
     /// <param name="maxMessageByteCount">The largest message accepted or sent.</param>
-    /// <param name="isBulk">Whether most of what comes and goes is segments, and not calls of a few bytes.</param>
     /// <param name="configure">Sets limits and endpoints.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <exception cref="IOException">An endpoint is taken.</exception>
-    public static async Task<GrpcHost> StartAsync<TService>(
-        TService service, int maxMessageByteCount, bool isBulk, Action<KestrelServerOptions> configure, CancellationToken cancellationToken)
+    public static Task<GrpcHost> StartAsync<TService>(
+        TService service, int maxMessageByteCount, Action<KestrelServerOptions> configure, CancellationToken cancellationToken)
+        where TService : class
+        => StartAsync(
+            service,
+            maxMessageByteCount,
+            services => new ServerServices(services).UseKestrelCore().ConfigureKestrel(options =>
+            {
+                options.AddServerHeader = false;
+                SetLimits(options.Limits);
+                configure(options);
+            }),
+            cancellationToken);
+
+    /// <summary>Starts serving <paramref name="service"/> on another server, which is disposed with this.</summary>
+    /// <inheritdoc cref="StartAsync{TService}(TService, int, Action{KestrelServerOptions}, CancellationToken)"/>
+    public static Task<GrpcHost> StartAsync<TService>(TService service, int maxMessageByteCount, IServer server, CancellationToken cancellationToken)
+        where TService : class
+        => StartAsync(service, maxMessageByteCount, services => services.AddSingleton(server), cancellationToken);
+
+    private static async Task<GrpcHost> StartAsync<TService>(
+        TService service, int maxMessageByteCount, Action<IServiceCollection> addServer, CancellationToken cancellationToken)
         where TService : class
     {
         var services = new ServiceCollection();
@@ -52,17 +70,7 @@ internal sealed class GrpcHost : IAsyncDisposable
             options.MaxReceiveMessageSize = maxMessageByteCount;
             options.MaxSendMessageSize = maxMessageByteCount;
         });
-        new ServerServices(services).UseKestrelCore().ConfigureKestrel(options =>
-        {
-            options.AddServerHeader = false;
-            SetLimits(options.Limits);
-            configure(options);
-        });
-        if (isBulk)
-        {
-            services.AddSingleton<IMemoryPoolFactory<byte>, BulkMemoryPool.Factory>(); // the last one counts
-        }
-
+        addServer(services);
         var provider = services.BuildServiceProvider();
         try
         {

@@ -1,3 +1,5 @@
+using System.Net.Sockets;
+
 namespace Distributed.Collectives.Hosting;
 
 /// <summary>HTTP over Unix sockets.</summary>
@@ -14,6 +16,6 @@ internal static class UnixChannel
         ConnectTimeout = Timeout.InfiniteTimeSpan, // the limit is ConnectAsync's
         PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
         EnableMultipleHttp2Connections = true,
-        ConnectCallback = async (_, cancellationToken) => await UnixSocketAddress.ConnectAsync(path, connectLimit, cancellationToken),
+        ConnectCallback = async (_, cancellationToken) => new NetworkStream(await UnixSocketAddress.ConnectAsync(path, connectLimit, cancellationToken), ownsSocket: true),
     };
 }

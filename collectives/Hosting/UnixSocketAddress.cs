@@ -37,7 +37,7 @@ internal static class UnixSocketAddress
     /// <param name="limit">How long to try.</param>
     /// <param name="cancellationToken">Ends the attempts.</param>
     /// <exception cref="SocketException">Nobody listened within the limit.</exception>
-    public static async Task<NetworkStream> ConnectAsync(string path, TimeSpan limit, CancellationToken cancellationToken)
+    public static async Task<Socket> ConnectAsync(string path, TimeSpan limit, CancellationToken cancellationToken)
     {
         var started = TimeProvider.System.GetTimestamp();
         for (var pause = TimeSpan.FromMilliseconds(1); ; pause = Backoff(pause))
@@ -45,9 +45,10 @@ internal static class UnixSocketAddress
             var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
             try
             {
+                Tune(socket);
                 await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancellationToken);
                 return UnixPeer.IsOwner(socket)
-                    ? new NetworkStream(socket, ownsSocket: true)
+                    ? socket
                     : throw new UnauthorizedAccessException($"another user's process listens on {path}");
             }
             catch (SocketException) when (TimeProvider.System.GetElapsedTime(started) < limit)
@@ -63,6 +64,9 @@ internal static class UnixSocketAddress
             await Task.Delay(pause, cancellationToken);
         }
     }
+
+    /// <summary>Lets several segments be on their way, so that whoever sends them goes on; the system takes as much of it as it permits.</summary>
+    public static void Tune(Socket socket) => socket.SendBufferSize = 1 << 20;
 
     // Doubles up to 50 ms and spreads by half, so that many ranks do not knock in step.
     private static TimeSpan Backoff(TimeSpan pause)

@@ -134,7 +134,7 @@ internal sealed class PeerConnector : IDisposable
         {
             await RuntimeDirectory.ReleaseAsync(path, cancellationToken);
             _listener = await PeerListener.StartAsync(
-                _self, _failure, _choice, path, _tcpAddress, _certificate, CertificateHashOf, _options.HandshakeLimit, cancellationToken);
+                _self, _failure, _choice, path, _tcpAddress, _certificate, _options.HandshakeLimit, cancellationToken);
         }
         catch (IOException exception)
         {
@@ -142,17 +142,9 @@ internal sealed class PeerConnector : IDisposable
         }
     }
 
-    private async Task<byte[]> CertificateHashOf(int peer, CancellationToken cancellationToken)
-        => (await _directory[peer].WaitAsync(cancellationToken)).CertificateSha256.ToByteArray();
-
     private async Task PublishAsync(CancellationToken cancellationToken)
     {
         var address = new PeerAddress { HostIdentity = _hostIdentity };
-        if (_certificate is not null)
-        {
-            address.CertificateSha256 = UnsafeByteOperations.UnsafeWrap(PeerCertificate.HashOf(_certificate));
-        }
-
         if (_listener is { Port: > 0 } listener)
         {
             address.TcpAddress = UnsafeByteOperations.UnsafeWrap(_tcpAddress!.GetAddressBytes()); // it listens on this address
@@ -188,7 +180,7 @@ internal sealed class PeerConnector : IDisposable
         var address = await _directory[peer].WaitAsync(cancellationToken);
         var isLocal = address.HostIdentity.Equals(_hostIdentity);
         var channel = Track(isLocal ? OpenLocal(peer) : OpenRemote(peer, address));
-        var call = Track(new Peer.PeerClient(channel).Connect(cancellationToken: CancellationToken.None)); // outlives this attempt
+        var call = Track(channel.CreateCallInvoker().AsyncDuplexStreamingCall(PeerMethod.Connect, host: null, new CallOptions())); // outlives this attempt
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limit.CancelAfter(_options.HandshakeLimit);
         SharedMemoryRegion? region = null;
@@ -220,7 +212,7 @@ internal sealed class PeerConnector : IDisposable
 
     private GrpcChannel OpenRemote(int peer, PeerAddress address)
         => PeerDirectory.EndPointOf(address) is { } endPoint && _certificate is not null
-            ? PeerChannel.OpenTls(endPoint, _certificate, address.CertificateSha256.ToByteArray(), _options.HandshakeLimit)
+            ? PeerChannel.OpenTls(endPoint, _certificate, _self, peer, _options.HandshakeLimit)
             : throw new RendezvousConnectionException(
                 $"Rank {peer} is on another host than rank {_self.Rank}, but LOCAL_WORLD_SIZE says that all ranks share one; start each host's ranks with its own distrun.");
 

@@ -23,7 +23,7 @@ public sealed record PeerRendezvousOptions
 
     /// <summary>
     /// How long a rank may say nothing at all, heartbeats included, before the group ends and names it: a stopped process, or a cut network.
-    /// 5 s by default; at least 100 ms. A rank that computes is not silent, however long it takes.
+    /// 4 s by default, so that a rank is named within 5; at least 100 ms. A rank that computes is not silent, however long it takes.
     /// </summary>
     public TimeSpan SilenceLimit { get; init; } = PeerPulse.DefaultSilenceLimit;
 

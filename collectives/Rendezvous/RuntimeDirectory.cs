@@ -37,7 +37,7 @@ internal static class RuntimeDirectory
 
         try
         {
-            await using var stream = await UnixSocketAddress.ConnectAsync(socketPath, TimeSpan.Zero, cancellationToken);
+            using var socket = await UnixSocketAddress.ConnectAsync(socketPath, TimeSpan.Zero, cancellationToken);
         }
         catch (SocketException)
         {

@@ -48,7 +48,6 @@ public sealed class StoreServer : IAsyncDisposable
             var host = await GrpcHost.StartAsync(
                 service,
                 MaxMessageByteCount,
-                isBulk: false,
                 options => options.ListenForOwner(unixSocketPath),
                 cancellationToken);
             return new StoreServer(host, certificate: null, UnixSocketAddress.Of(unixSocketPath));
@@ -74,7 +73,7 @@ public sealed class StoreServer : IAsyncDisposable
         try
         {
             var service = new StoreService(store, new StoreAuthentication(jobId, secret), PeerCertificate.HashOf(certificate));
-            var host = await GrpcHost.StartAsync(service, MaxMessageByteCount, isBulk: false, options => ListenTls(options, endPoint, certificate), cancellationToken);
+            var host = await GrpcHost.StartAsync(service, MaxMessageByteCount, options => ListenTls(options, endPoint, certificate), cancellationToken);
             var port = new Uri(host.Addresses.First()).Port;
             return new StoreServer(host, certificate, $"https://{new IPEndPoint(endPoint.Address, port)}");
         }

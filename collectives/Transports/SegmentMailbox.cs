@@ -49,7 +49,7 @@ internal sealed class SegmentMailbox
 
     /// <summary>Takes the oldest segment out, waiting for one within <paramref name="operation"/>'s limit.</summary>
     /// <exception cref="CollectiveException">None came: the group has failed, or fails by this.</exception>
-    public ReceivedSegment Take(RunningOperation operation, GroupFailure failure, PeerTransport peer)
+    public Segment Take(RunningOperation operation, GroupFailure failure, PeerTransport peer)
     {
         var started = Stopwatch.GetTimestamp();
         Spin();
@@ -57,7 +57,7 @@ internal sealed class SegmentMailbox
         Interlocked.Add(ref _waitedTicks, Stopwatch.GetElapsedTime(started).Ticks);
         if (isTaken)
         {
-            return new ReceivedSegment(segment.Header, segment.Payload.Span);
+            return segment;
         }
 
         failure.ThrowIfFailed();

@@ -15,9 +15,10 @@ public sealed class Crc32CTests
         // Around the lengths at which words, lanes and several rounds of lanes begin.
         var bytes = new byte[65_536];
         new Random(5).NextBytes(bytes);
-        foreach (var length in new[] { 0, 1, 7, 8, 9, 1023, 1024, 3071, 3072, 3073, 3080, 6143, 6144, 6151, 65_535, 65_536 })
+        foreach (var length in new[] { 0, 1, 7, 8, 9, 255, 256, 257, 511, 512, 519, 1023, 1024, 3071, 3072, 3073, 3080, 6143, 6144, 6151, 65_535, 65_536 })
         {
             Assert.Equal(BitByBit(bytes.AsSpan(0, length)), Crc32C.Of(bytes.AsSpan(0, length)));
+            Assert.Equal(BitByBit(bytes.AsSpan(0, length)), ~Crc32C.OfLanes(uint.MaxValue, bytes.AsSpan(0, length))); // where the processor has no more
         }
 
         Assert.Equal(BitByBit(bytes.AsSpan(3, 10_001)), Crc32C.Of(bytes.AsSpan(3, 10_001))); // not aligned

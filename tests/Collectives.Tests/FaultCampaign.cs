@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Globalization;
 using System.Net;
 using Distributed.Protos;
 using Google.Protobuf;
@@ -19,47 +21,78 @@ internal static class FaultCampaign
     // The verdict takes the limit; the rest is for a machine that is busy with other things.
     private static readonly TimeSpan EndLimit = TimeSpan.FromSeconds(10);
 
-    /// <summary>Runs one seed and says what was wrong, if anything was.</summary>
-    public static async Task<string?> RunAsync(int seed)
+    /// <summary>How one seed ended.</summary>
+    /// <param name="Fault">What the proxy did.</param>
+    /// <param name="IsTls">Whether over TLS; otherwise over a Unix socket.</param>
+    /// <param name="Problem">What was wrong, if anything was.</param>
+    /// <param name="Verdicts">[rank]: from the harm to the error; empty where a rank has none.</param>
+    public sealed record Outcome(WireFault Fault, bool IsTls, string? Problem, TimeSpan[] Verdicts);
+
+    /// <summary>Runs one seed.</summary>
+    public static async Task<Outcome> RunAsync(int seed, TimeSpan? silenceLimit = null)
     {
+        var silence = silenceLimit ?? SilenceLimit;
         await using var job = await TestJob.StartAsync();
         var isTls = seed / Enum.GetValues<WireFault>().Length % 2 == 1;
-        var zero = JoinAsync(job, rank: 0, isTls);
+        var zero = JoinAsync(job, rank: 0, isTls, silence);
         await using var proxy = isTls
-            ? await RedirectAsync(job, seed)
-            : await FaultProxy.PlaceAsync(RuntimeDirectory.SocketOf(job.Directory, rank: 0), seed, SilenceLimit);
-        var one = JoinAsync(job, rank: 1, isTls);
+            ? await RedirectAsync(job, seed, silence)
+            : await FaultProxy.PlaceAsync(RuntimeDirectory.SocketOf(job.Directory, rank: 0), seed, silence);
+        var one = JoinAsync(job, rank: 1, isTls, silence);
         ProcessGroup[] ranks = [await zero.DefaultTimeout(), await one.DefaultTimeout()];
 
         proxy.Arm();
         var watch = Stopwatch.StartNew();
         var wrong = new string?[ranks.Length];
-        var errors = RankThreads.Catch(ranks, group => wrong[group.Rank] = Sum(group));
+        var ended = new long[ranks.Length];
+        var errors = RankThreads.Catch(ranks, group =>
+        {
+            try
+            {
+                wrong[group.Rank] = Sum(group);
+            }
+            finally
+            {
+                ended[group.Rank] = Stopwatch.GetTimestamp();
+            }
+        });
         var problem = wrong.FirstOrDefault(text => text is not null)
             ?? errors.Where(error => error is not null and not CollectiveException).Select(error => error!.ToString()).FirstOrDefault()
             ?? (watch.Elapsed > EndLimit ? $"it took {watch.Elapsed.TotalSeconds:0.0} s" : null)
             ?? Judge(proxy.Fault, isTls, errors);
-        return problem is null ? null : $"seed {seed}, {(isTls ? "TLS" : "Unix socket")}, {proxy}: {problem}";
+        TimeSpan[] verdicts = Array.Exists(errors, error => error is null) || proxy.Struck == 0 ? [] : Array.ConvertAll(ended, time => Stopwatch.GetElapsedTime(proxy.Struck, time));
+        return new Outcome(proxy.Fault, isTls, problem is null ? null : $"seed {seed}, {(isTls ? "TLS" : "Unix socket")}, {proxy}: {problem}", verdicts);
     }
 
-    /// <summary>Runs seeds by hand.</summary>
+    /// <summary>Runs seeds by hand, several at once and with the product's own limit of silence, and prints a table of the verdicts.</summary>
     public static async Task<int> RunAsync(int first, int count)
     {
-        var failed = 0;
-        for (var seed = first; seed < first + count; seed++)
+        var outcomes = new ConcurrentBag<Outcome>();
+        await Parallel.ForEachAsync(Enumerable.Range(first, count), new ParallelOptions { MaxDegreeOfParallelism = 4 }, async (seed, _) =>
         {
-            if (await RunAsync(seed) is { } problem)
+            var outcome = await RunAsync(seed, PeerPulse.DefaultSilenceLimit);
+            outcomes.Add(outcome);
+            if (outcome.Problem is { } problem)
             {
-                failed++;
                 Console.WriteLine(problem);
             }
+        });
+
+        var failed = outcomes.Count(outcome => outcome.Problem is not null);
+        Console.WriteLine($"{count} seeds from {first}, {failed} failed; s from the harm to the error, of both ranks:");
+        Console.WriteLine($"{"fault",-10} {"transport",-12} {"seeds",5} {"ended",5} {"p50",7} {"p99",7} {"max",7}");
+        foreach (var group in outcomes.GroupBy(outcome => (outcome.Fault, outcome.IsTls)).OrderBy(group => group.Key))
+        {
+            var verdicts = group.SelectMany(outcome => outcome.Verdicts).Select(verdict => verdict.TotalSeconds).Order().ToArray();
+            var times = verdicts.Length == 0 ? "" : string.Create(
+                CultureInfo.InvariantCulture, $"{verdicts[verdicts.Length / 2],7:0.000} {verdicts[verdicts.Length * 99 / 100],7:0.000} {verdicts[^1],7:0.000}");
+            Console.WriteLine($"{group.Key.Fault,-10} {(group.Key.IsTls ? "TLS" : "Unix socket"),-12} {group.Count(),5} {group.Count(outcome => outcome.Verdicts.Length > 0),5} {times}");
         }
 
-        Console.WriteLine($"{count} seeds, {failed} failed");
         return failed == 0 ? 0 : 1;
     }
 
-    private static Task<ProcessGroup> JoinAsync(TestJob job, int rank, bool isTls)
+    private static Task<ProcessGroup> JoinAsync(TestJob job, int rank, bool isTls, TimeSpan silenceLimit)
     {
         var environment = job.Environment(rank, 2);
         return PeerRendezvous.JoinAsync(
@@ -68,18 +101,18 @@ internal static class FaultCampaign
             new PeerRendezvousOptions
             {
                 Transport = TransportChoice.Grpc,
-                SilenceLimit = SilenceLimit,
+                SilenceLimit = silenceLimit,
                 HostIdentity = isTls ? $"host {rank}" : null,
                 ListenAddress = IPAddress.Loopback,
             });
     }
 
     // Puts the proxy's port in the place of rank 0's in what that rank has published.
-    private static async Task<FaultProxy> RedirectAsync(TestJob job, int seed)
+    private static async Task<FaultProxy> RedirectAsync(TestJob job, int seed, TimeSpan silenceLimit)
     {
         await using var store = job.Connect();
         var address = PeerAddress.Parser.ParseFrom(await store.GetAsync("peer/0/0", TimeSpan.FromSeconds(20)).DefaultTimeout());
-        var proxy = FaultProxy.Listen(PeerDirectory.EndPointOf(address)!, seed, SilenceLimit);
+        var proxy = FaultProxy.Listen(PeerDirectory.EndPointOf(address)!, seed, silenceLimit);
         address.TcpPort = (uint)proxy.EndPoint.Port;
         await store.SetAsync("peer/0/0", address.ToByteArray()).DefaultTimeout();
         return proxy;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 
@@ -44,6 +45,7 @@ internal sealed class FaultProxy : IAsyncDisposable
     private readonly long _position;
     private volatile bool _isArmed;
     private int _hasStalled;
+    private long _struck;
 
     private FaultProxy(EndPoint place, EndPoint target, int seed, TimeSpan silenceLimit)
     {
@@ -59,6 +61,9 @@ internal sealed class FaultProxy : IAsyncDisposable
     }
 
     public WireFault Fault { get; }
+
+    /// <summary>When it first did harm, of <see cref="Stopwatch"/>; 0 before.</summary>
+    public long Struck => Interlocked.Read(ref _struck);
 
     /// <summary>Where it listens for ranks of other hosts.</summary>
     public IPEndPoint EndPoint => (IPEndPoint)_listener.LocalEndPoint!;
@@ -128,6 +133,11 @@ internal sealed class FaultProxy : IAsyncDisposable
                 if (_isArmed)
                 {
                     piece = await HarmAsync(piece, passed, harms);
+                    if (piece.Length < count)
+                    {
+                        Strike();
+                    }
+
                     passed += count;
                 }
 
@@ -153,6 +163,8 @@ internal sealed class FaultProxy : IAsyncDisposable
         to.Dispose();
     }
 
+    private void Strike() => Interlocked.CompareExchange(ref _struck, Stopwatch.GetTimestamp(), 0);
+
     // Returns what of the piece passes.
     private async Task<Memory<byte>> HarmAsync(Memory<byte> piece, long passed, bool harms)
     {
@@ -170,6 +182,7 @@ internal sealed class FaultProxy : IAsyncDisposable
             case WireFault.Mute or WireFault.Truncate or WireFault.Reset when harms:
                 return piece[..(int)Math.Clamp(_position - passed, 0, piece.Length)];
             case WireFault.Flip when harms && _position >= passed && _position < passed + piece.Length:
+                Strike();
                 piece.Span[(int)(_position - passed)] ^= (byte)(1 << (int)(_position % 8));
                 return piece;
             default:

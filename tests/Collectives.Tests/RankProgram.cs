@@ -6,7 +6,7 @@ namespace Distributed.Collectives.Tests;
 
 /// <summary>
 /// One rank as a process of its own: it reads its environment and its envelope as a worker does, joins, and says on stdout what came of
-/// it. "check" runs every operation once; "loop [SILENCE LIMIT]" sums until the group fails; "soak SECONDS" is <see cref="Soak"/>;
+/// it. "check" runs every operation once; "loop [SILENCE LIMIT]" sums until the group fails; "soak SECONDS [shm|grpc|hosts]" is <see cref="Soak"/>;
 /// "campaign" is no rank but <see cref="FaultCampaign"/>. Otherwise it runs the tests.
 /// </summary>
 internal static class RankProgram
@@ -18,7 +18,9 @@ internal static class RankProgram
             case ["campaign", var first, var count]:
                 return await FaultCampaign.RunAsync(int.Parse(first, CultureInfo.InvariantCulture), int.Parse(count, CultureInfo.InvariantCulture));
             case ["soak", var seconds]:
-                return await Soak.RunAsync(TimeSpan.FromSeconds(int.Parse(seconds, CultureInfo.InvariantCulture)));
+                return await Soak.RunAsync(TimeSpan.FromSeconds(int.Parse(seconds, CultureInfo.InvariantCulture)), "shm");
+            case ["soak", var seconds, "shm" or "grpc" or "hosts"]:
+                return await Soak.RunAsync(TimeSpan.FromSeconds(int.Parse(seconds, CultureInfo.InvariantCulture)), args[2]);
             case ["check" or "loop", ..]:
                 return await RunRankAsync(args);
             default:

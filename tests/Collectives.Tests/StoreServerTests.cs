@@ -97,8 +97,8 @@ public sealed class StoreServerTests
         const byte GoAway = 7;
 
         await using var job = await TestJob.StartAsync();
-        await using var connection = await UnixSocketAddress.ConnectAsync(
-            UnixSocketAddress.PathOf(job.Store.Address), TimeSpan.FromSeconds(5), CancellationToken.None);
+        await using var connection = new NetworkStream(
+            await UnixSocketAddress.ConnectAsync(UnixSocketAddress.PathOf(job.Store.Address), TimeSpan.FromSeconds(5), CancellationToken.None), ownsSocket: true);
         await connection.WriteAsync(preface);
         using var idle = new CancellationTokenSource(TimeSpan.FromSeconds(3));
         var frame = new byte[9];

@@ -119,7 +119,7 @@ public sealed class StoreTlsTests
         public static async Task<Relay> StartAsync(Store.StoreClient target, System.Security.Cryptography.X509Certificates.X509Certificate2 certificate)
         {
             var relay = new Relay(target);
-            relay._host = await Hosting.GrpcHost.StartAsync(relay, 1 << 16, isBulk: false, options => Listen(options, certificate), CancellationToken.None);
+            relay._host = await Hosting.GrpcHost.StartAsync(relay, 1 << 16, options => Listen(options, certificate), CancellationToken.None);
             return relay;
         }
 

@@ -1,15 +1,16 @@
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using Distributed.Collectives.Launching;
 using Distributed.Collectives.Transports.Grpc;
 using Distributed.Protos;
-using Google.Protobuf;
 using Grpc.Core;
 
 namespace Distributed.Collectives.Tests;
 
-/// <summary>Ranks of different hosts: TLS with pinned certificates, here on loopback between ranks that say they do not share a host.</summary>
+/// <summary>Ranks of different hosts: TLS with certificates of the job, here on loopback between ranks that say they do not share a host.</summary>
 public sealed class TlsTests
 {
     [Fact]
@@ -100,53 +101,101 @@ public sealed class TlsTests
         await Assert.ThrowsAnyAsync<SocketException>(() => closed.ConnectAsync(endPoint));
     }
 
-    [Fact]
-    public async Task Handshake_WithACertificateThatTheRankHasNotPublished_IsRefusedThoughTheSecretIsRight()
+    public static TheoryData<string, string> Strangers => new()
+    {
+        { "another rank's", "the certificate shown is that of rank 2 of epoch 0, and not of rank 1 of epoch 0" },
+        { "of an old epoch", "the certificate shown is that of rank 1 of epoch 7, and not of rank 1 of epoch 0" },
+        { "of another job", "" },
+        { "of another secret", "" },
+        { "of nobody", "" },
+        { "with another key", "" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Strangers))]
+    public async Task Handshake_WithACertificateThatIsNotTheRanks_IsRefusedThoughTheSecretIsRight(string stranger, string reason)
     {
         await using var job = await TestJob.StartAsync();
         using var stop = new CancellationTokenSource();
         var zero = PeerRendezvous.JoinAsync(Apart(job, 0, 2), job.Envelope(0), OnHost("left"), stop.Token);
-        var address = await AddressOfRank0Async(job);
+        var endPoint = PeerDirectory.EndPointOf(await AddressOfRank0Async(job))!;
         var self = RawPeer.Identity(job);
-        using var published = PeerCertificate.Create(self);
-        using var another = PeerCertificate.Create(self);
-        await using (var store = job.Connect())
+        using var certificate = Certificate(job, stranger);
+        using (var channel = PeerChannel.OpenTls(endPoint, certificate, self, peer: 0, TimeSpan.FromSeconds(20)))
+        using (var call = new Peer.PeerClient(channel).Connect())
         {
-            var own = new PeerAddress { CertificateSha256 = ByteString.CopyFrom(PeerCertificate.HashOf(published)) };
-            await store.SetAsync("peer/0/1", own.ToByteArray());
+            var error = await Assert.ThrowsAsync<RpcException>(
+                () => PeerHandshake.DialAsync(self, peer: 0, call.ResponseStream, call.RequestStream, CancellationToken.None)).DefaultTimeout();
+            if (reason.Length > 0)
+            {
+                Assert.Equal(StatusCode.Unauthenticated, error.StatusCode);
+                Assert.Contains(reason, error.Status.Detail, StringComparison.Ordinal);
+            }
+            else
+            {
+                Assert.NotEqual(StatusCode.Unauthenticated, error.StatusCode); // it has not come as far as the handshake, which would say so
+            }
         }
 
-        using var channel = PeerChannel.OpenTls(
-            PeerDirectory.EndPointOf(address)!, another, address.CertificateSha256.ToByteArray(), TimeSpan.FromSeconds(5));
-        using var call = new Peer.PeerClient(channel).Connect();
-        var error = await Assert.ThrowsAsync<RpcException>(
-            () => PeerHandshake.DialAsync(self, peer: 0, call.ResponseStream, call.RequestStream, CancellationToken.None)).DefaultTimeout();
+        Assert.False(zero.IsCompleted);
+        var one = PeerRendezvous.JoinAsync(Apart(job, 1, 2), job.Envelope(1), OnHost("right"));
+        RankThreads.Run(await Task.WhenAll(zero, one).DefaultTimeout(), group => group.Barrier());
+    }
 
-        Assert.Equal(StatusCode.Unauthenticated, error.StatusCode);
-        Assert.Contains("the certificate is not the one that rank 1 has published", error.Status.Detail, StringComparison.Ordinal);
+    [Theory]
+    [InlineData("rank", "that of rank 0 of epoch 0, and not of rank 5 of epoch 0")]
+    [InlineData("epoch", "that of rank 0 of epoch 0, and not of rank 0 of epoch 3")]
+    [InlineData("job", "the certificate shown in the place of rank 0 was not issued by this job")]
+    [InlineData("secret", "the certificate shown in the place of rank 0 was not issued by this job")]
+    public async Task Dial_OfAListenerWithAnotherCertificate_EndsBeforeAnythingIsSent(string what, string expected)
+    {
+        await using var job = await TestJob.StartAsync();
+        using var stop = new CancellationTokenSource();
+        var zero = PeerRendezvous.JoinAsync(Apart(job, 0, 2), job.Envelope(0), OnHost("left"), stop.Token);
+        var endPoint = PeerDirectory.EndPointOf(await AddressOfRank0Async(job))!;
+        var self = RawPeer.Identity(
+            job, epoch: what == "epoch" ? 3 : 0, jobId: what == "job" ? "another" : null, secret: what == "secret" ? JobSecret.Create() : null);
+        using var own = PeerCertificate.Create(self);
+        using var channel = PeerChannel.OpenTls(endPoint, own, self, what == "rank" ? 5 : 0, TimeSpan.FromSeconds(20));
+        using var call = new Peer.PeerClient(channel).Connect();
+        var error = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None)).DefaultTimeout();
+
+        Assert.Equal(StatusCode.Unavailable, error.StatusCode);
+        Assert.Contains(expected, error.Status.Detail, StringComparison.Ordinal);
         Assert.False(zero.IsCompleted);
         await stop.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => zero).DefaultTimeout();
     }
 
-    [Fact]
-    public async Task Dial_OfAListenerWithAnotherCertificate_EndsBeforeAnythingIsSent()
+    // Of one who could be rank 1, but for one thing.
+    private static X509Certificate2 Certificate(TestJob job, string stranger)
     {
-        await using var job = await TestJob.StartAsync();
-        using var stop = new CancellationTokenSource();
-        var zero = PeerRendezvous.JoinAsync(Apart(job, 0, 2), job.Envelope(0), OnHost("left"), stop.Token);
-        var address = await AddressOfRank0Async(job);
-        var self = RawPeer.Identity(job);
-        using var own = PeerCertificate.Create(self);
-        using var channel = PeerChannel.OpenTls(PeerDirectory.EndPointOf(address)!, own, peerHash: new byte[32], TimeSpan.FromSeconds(5));
-        using var call = new Peer.PeerClient(channel).Connect();
-        var error = await Assert.ThrowsAsync<RpcException>(
-            () => PeerHandshake.DialAsync(self, peer: 0, call.ResponseStream, call.RequestStream, CancellationToken.None)).DefaultTimeout();
+        switch (stranger)
+        {
+            case "another rank's":
+                return PeerCertificate.Create(RawPeer.Identity(job, rank: 2));
+            case "of an old epoch":
+                return PeerCertificate.Create(RawPeer.Identity(job, epoch: 7));
+            case "of another job":
+                return PeerCertificate.Create(RawPeer.Identity(job, jobId: "another"));
+            case "of another secret":
+                return PeerCertificate.Create(RawPeer.Identity(job, secret: JobSecret.Create()));
+            case "of nobody":
+                return PeerCertificate.Create("CN=rank 1 of epoch 0");
+            default:
+                // What vouches for the rank's certificate, on one with another key.
+                using (var issued = PeerCertificate.Create(RawPeer.Identity(job)))
+                using (var key = ECDsa.Create(ECCurve.NamedCurves.nistP256))
+                {
+                    var request = new CertificateRequest(issued.SubjectName, key, HashAlgorithmName.SHA256);
+                    foreach (var extension in issued.Extensions)
+                    {
+                        request.CertificateExtensions.Add(extension);
+                    }
 
-        Assert.True(error.StatusCode is StatusCode.Unavailable or StatusCode.Internal, error.ToString());
-        Assert.False(zero.IsCompleted);
-        await stop.CancelAsync();
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => zero).DefaultTimeout();
+                    return request.CreateSelfSigned(issued.NotBefore, issued.NotAfter);
+                }
+        }
     }
 
     private static RankEnvironment Apart(TestJob job, int rank, int worldSize)

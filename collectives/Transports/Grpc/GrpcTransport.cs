@@ -1,4 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.InteropServices;
+using Distributed.Collectives.Hosting.Http2;
 using Distributed.Protos;
 
 namespace Distributed.Collectives.Transports.Grpc;
@@ -26,6 +28,7 @@ internal sealed class GrpcTransport : PeerTransport
     private volatile bool _isHolding;     // the pump waits for room in the mailbox and hears nothing
     private volatile Heartbeat? _heartbeat;
     private long _silentTicks;
+    private ReadOnlyMemory<byte> _lent;   // what the owner thread has received and not released
 
     /// <summary>Takes over a stream whose handshake is done, and begins to read.</summary>
     /// <param name="peerRank">The rank at the other end.</param>
@@ -40,7 +43,7 @@ internal sealed class GrpcTransport : PeerTransport
         _stream = stream;
         _failure = failure;
         IsProtected = isProtected;
-        _pump = Task.Run(PumpAsync);
+        _pump = Task.Factory.StartNew(Pump, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }
 
     /// <summary>Whether TLS connects the two; otherwise a Unix socket does.</summary>
@@ -96,7 +99,12 @@ internal sealed class GrpcTransport : PeerTransport
     }
 
     /// <inheritdoc/>
-    public override ReceivedSegment Receive(RunningOperation operation) => _inbox.Take(operation, _failure, this);
+    public override ReceivedSegment Receive(RunningOperation operation)
+    {
+        var segment = _inbox.Take(operation, _failure, this);
+        _lent = segment.Payload;
+        return new ReceivedSegment(segment.Header, _lent.Span);
+    }
 
     /// <inheritdoc/>
     public override bool WaitForArrival(RunningOperation operation) => _inbox.WaitForArrival(operation);
@@ -104,7 +112,12 @@ internal sealed class GrpcTransport : PeerTransport
     /// <inheritdoc/>
     public override void Release()
     {
-        // The collector takes it back.
+        if (MemoryMarshal.TryGetArray(_lent, out var bytes))
+        {
+            SegmentBuffers.Return(bytes);
+        }
+
+        _lent = default;
     }
 
     /// <inheritdoc/>
@@ -239,16 +252,18 @@ internal sealed class GrpcTransport : PeerTransport
         ReportLoss(exception);
     }
 
+    // On a thread of its own, which reads the connection itself: the kernel wakes it and nobody in between.
     [SuppressMessage("Design", "CA1031", Justification = "Whatever ends the stream, the peer is lost by it.")]
-    private async Task PumpAsync()
+    private void Pump()
     {
         try
         {
+            SocketStream.ThisThreadWaits();
             var more = true;
-            while (more && await _stream.Reader.MoveNext(CancellationToken.None))
+            while (more && _stream.Reader.MoveNext(CancellationToken.None).GetAwaiter().GetResult())
             {
                 Interlocked.Exchange(ref _silentTicks, 0);
-                more = await AcceptAsync(_stream.Reader.Current);
+                more = Accept(_stream.Reader.Current);
             }
 
             ReportLoss(null);
@@ -258,7 +273,7 @@ internal sealed class GrpcTransport : PeerTransport
             ReportLoss(exception);
         }
 
-        await EndWritingAsync();
+        EndWritingAsync().GetAwaiter().GetResult();
     }
 
     // Ends this rank's direction between two writes, never during one.
@@ -285,7 +300,7 @@ internal sealed class GrpcTransport : PeerTransport
     }
 
     // Returns whether more may follow.
-    private async ValueTask<bool> AcceptAsync(PeerFrame frame)
+    private bool Accept(PeerFrame frame)
     {
         switch (frame.ContentCase)
         {
@@ -296,8 +311,12 @@ internal sealed class GrpcTransport : PeerTransport
                 var segment = frame.Segment;
                 var header = new SegmentHeader(segment.Operation, segment.Tag, segment.Sequence, (long)segment.MessageByteCount, new OperationDetail(segment.Detail));
                 var posted = _inbox.PostAsync(new Segment(header, segment.Payload.Memory));
-                _isHolding = !posted.IsCompleted;
-                await posted;
+                if (!posted.IsCompleted)
+                {
+                    _isHolding = true;
+                    posted.AsTask().GetAwaiter().GetResult();
+                }
+
                 Interlocked.Exchange(ref _silentTicks, 0);
                 _isHolding = false;
                 return true;

@@ -1,13 +1,11 @@
 using System.Net;
+using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
 using Distributed.Collectives.Hosting;
+using Distributed.Collectives.Hosting.Http2;
 using Distributed.Collectives.Transports.SharedMemory;
 using Distributed.Protos;
 using Grpc.Core;
-using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Http;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Https;
 
 namespace Distributed.Collectives.Transports.Grpc;
 
@@ -16,7 +14,6 @@ internal sealed class PeerListener : IAsyncDisposable
 {
     private readonly PeerIdentity _self;
     private readonly GroupFailure _failure;
-    private readonly Func<int, CancellationToken, Task<byte[]>> _certificateHashOf;
     private readonly TimeSpan _handshakeLimit;
     private readonly TransportChoice _choice;
     private readonly string _directory;
@@ -25,13 +22,12 @@ internal sealed class PeerListener : IAsyncDisposable
     private GrpcHost? _host;
 
     private PeerListener(
-        PeerIdentity self, GroupFailure failure, TransportChoice choice, string directory, Func<int, CancellationToken, Task<byte[]>> certificateHashOf, TimeSpan handshakeLimit)
+        PeerIdentity self, GroupFailure failure, TransportChoice choice, string directory, TimeSpan handshakeLimit)
     {
         _self = self;
         _failure = failure;
         _choice = choice;
         _directory = directory;
-        _certificateHashOf = certificateHashOf;
         _handshakeLimit = handshakeLimit;
         var higherRankCount = self.WorldSize - self.Rank - 1;
         _accepted = [.. Enumerable.Range(0, higherRankCount).Select(_ => new TaskCompletionSource<PeerTransport>(TaskCreationOptions.RunContinuationsAsynchronously))];
@@ -48,7 +44,6 @@ internal sealed class PeerListener : IAsyncDisposable
     /// <param name="unixSocketPath">Where the ranks of this host connect, in the job's directory.</param>
     /// <param name="tcpAddress">Where the ranks of other hosts connect, if there are any.</param>
     /// <param name="certificate">This rank's certificate, for <paramref name="tcpAddress"/>.</param>
-    /// <param name="certificateHashOf">Gives the SHA-256 of a rank's certificate, as that rank has published it.</param>
     /// <param name="handshakeLimit">How long a caller may take to prove itself.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <exception cref="IOException">An endpoint is taken.</exception>
@@ -59,14 +54,14 @@ internal sealed class PeerListener : IAsyncDisposable
         string unixSocketPath,
         IPAddress? tcpAddress,
         X509Certificate2? certificate,
-        Func<int, CancellationToken, Task<byte[]>> certificateHashOf,
         TimeSpan handshakeLimit,
         CancellationToken cancellationToken)
     {
-        var listener = new PeerListener(self, failure, choice, Path.GetDirectoryName(unixSocketPath)!, certificateHashOf, handshakeLimit); // a file has a directory
-        listener._host = await GrpcHost.StartAsync(
-            new PeerService(listener), PeerChannel.MaxMessageByteCount, isBulk: true, options => Listen(options, self, unixSocketPath, tcpAddress, certificate), cancellationToken);
-        listener.Port = listener._host.Addresses.Select(address => BindingAddress.Parse(address)).FirstOrDefault(address => !address.IsUnixPipe)?.Port ?? 0;
+        var listener = new PeerListener(self, failure, choice, Path.GetDirectoryName(unixSocketPath)!, handshakeLimit); // a file has a directory
+        var server = new CallServer(new CallServerOptions(
+            unixSocketPath, tcpAddress, tcpAddress is null ? null : Protection(self, certificate!), MaxConnectionCount: (4 * self.WorldSize) + 8)); // one address has the other
+        listener._host = await GrpcHost.StartAsync(new PeerService(listener), PeerChannel.MaxMessageByteCount, server, cancellationToken);
+        listener.Port = server.Port;
         return listener;
     }
 
@@ -92,31 +87,14 @@ internal sealed class PeerListener : IAsyncDisposable
     /// <summary>Closes the endpoints, whose socket file disappears, and every connection.</summary>
     public ValueTask DisposeAsync() => _host?.DisposeAsync() ?? ValueTask.CompletedTask;
 
-    private static void Listen(KestrelServerOptions options, PeerIdentity self, string unixSocketPath, IPAddress? tcpAddress, X509Certificate2? certificate)
+    private static SslServerAuthenticationOptions Protection(PeerIdentity self, X509Certificate2 certificate) => new()
     {
-        options.Limits.MaxConcurrentConnections = (4 * self.WorldSize) + 8;
-        options.Limits.MaxResponseBufferSize = PeerChannel.WindowByteCount;
-        options.Limits.Http2.MaxStreamsPerConnection = 16;
-        options.Limits.Http2.InitialStreamWindowSize = PeerChannel.WindowByteCount;
-        options.Limits.Http2.InitialConnectionWindowSize = PeerChannel.WindowByteCount;
-        options.ListenForOwner(unixSocketPath);
-        if (tcpAddress is not null)
-        {
-            options.Limits.Http2.KeepAlivePingDelay = PeerChannel.PingDelay;
-            options.Limits.Http2.KeepAlivePingTimeout = PeerChannel.PingTimeout;
-            options.Listen(tcpAddress, port: 0, listen =>
-            {
-                listen.Protocols = HttpProtocols.Http2;
-                listen.UseHttps(new HttpsConnectionAdapterOptions
-                {
-                    ServerCertificate = certificate,
-                    SslProtocols = PeerCertificate.Protocols,
-                    ClientCertificateMode = ClientCertificateMode.RequireCertificate,
-                    ClientCertificateValidation = (_, _, _) => true, // pinned by HandshakeAsync, when the rank is known
-                });
-            });
-        }
-    }
+        ServerCertificateContext = SslStreamCertificateContext.Create(certificate, additionalCertificates: null, offline: true),
+        EnabledSslProtocols = PeerCertificate.Protocols,
+        ApplicationProtocols = [SslApplicationProtocol.Http2],
+        ClientCertificateRequired = true,
+        RemoteCertificateValidationCallback = (_, shown, _, _) => PeerCertificate.IsOfJob(shown, self, out var _), // of whom HandshakeAsync asks, and says
+    };
 
     private async Task<(int Peer, bool IsProtected, SharedMemoryRegion? Region)> HandshakeAsync(
         IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, ServerCallContext context)
@@ -129,10 +107,9 @@ internal sealed class PeerListener : IAsyncDisposable
             var http = context.GetHttpContext();
             if (http.Request.IsHttps)
             {
-                var published = await _certificateHashOf(peer, limit.Token);
-                if (http.Connection.ClientCertificate is not { } certificate || !PeerCertificate.HashOf(certificate).AsSpan().SequenceEqual(published))
+                if (PeerCertificate.Refusal(http.Connection.ClientCertificate, _self, peer) is { } refusal)
                 {
-                    throw PeerHandshake.Refusal(StatusCode.Unauthenticated, $"the certificate is not the one that rank {peer} has published");
+                    throw PeerHandshake.Refusal(StatusCode.Unauthenticated, refusal);
                 }
             }
 
@@ -161,9 +138,10 @@ internal sealed class PeerListener : IAsyncDisposable
     }
 }
 
-/// <summary>What the generated server calls.</summary>
-internal sealed class PeerService(PeerListener listener) : Peer.PeerBase
+/// <summary>What the server calls.</summary>
+[BindServiceMethod(typeof(PeerMethod), nameof(PeerMethod.Bind))]
+internal sealed class PeerService(PeerListener listener)
 {
-    public override Task Connect(IAsyncStreamReader<PeerFrame> requestStream, IServerStreamWriter<PeerFrame> responseStream, ServerCallContext context)
+    public Task Connect(IAsyncStreamReader<PeerFrame> requestStream, IServerStreamWriter<PeerFrame> responseStream, ServerCallContext context)
         => listener.ServeAsync(requestStream, responseStream, context);
 }

@@ -41,7 +41,11 @@ internal sealed class InMemoryTransport(int peerRank, GroupFailure failure) : Pe
     }
 
     /// <inheritdoc/>
-    public override ReceivedSegment Receive(RunningOperation operation) => _inbox.Take(operation, failure, this);
+    public override ReceivedSegment Receive(RunningOperation operation)
+    {
+        var segment = _inbox.Take(operation, failure, this);
+        return new ReceivedSegment(segment.Header, segment.Payload.Span);
+    }
 
     /// <inheritdoc/>
     public override bool WaitForArrival(RunningOperation operation) => _inbox.WaitForArrival(operation);
