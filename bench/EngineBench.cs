@@ -41,7 +41,12 @@ internal static unsafe class EngineBench
                 WeightFormat = Enum.Parse<WeightFormat>(options.Text("weights", "Stored"), ignoreCase: true),
             },
             kernels);
-        using var probes = new ComputePool(threads, "probe");
+        using var probes = new ComputePool(threads, "probe", options.Number("bind", 0) == 0 ? null : 0);
+        if (options.Number("bind", 0) != 0)
+        {
+            ProcessorBinding.TryBind(0);
+        }
+
         var leader = new LeaderLoop(model, group);
         Console.WriteLine(
             $"{options.Text("shape", "1b")} {options.Text("type", "bf16")} {options.Text("weights", "")}, {threads} thread(s), {kernels.Name}, " +
@@ -73,11 +78,12 @@ internal static unsafe class EngineBench
             }
         }
 
-        var samples = new List<(double Bandwidth, double Seconds)>();
+        var samples = new List<(double Bandwidth, double Peak, double Seconds)>();
         var next = firstPosition;
         for (var round = 0; round <= rounds; round++)
         {
             var before = ReadBandwidthProbe.Measure(probes, weights.Data, weights.TouchedByteCount);
+            var peak = MultiplyAddProbe.Measure(probes);
             var start = Stopwatch.GetTimestamp();
             for (var step = 0; step < stepsPerRound; step++, next++)
             {
@@ -95,16 +101,17 @@ internal static unsafe class EngineBench
             var after = ReadBandwidthProbe.Measure(probes, weights.Data, weights.TouchedByteCount);
             if (round > 0)
             {
-                samples.Add(((before + after) / 2, seconds));
+                samples.Add(((before + after) / 2, peak, seconds));
             }
         }
 
         var tokens = Median(samples.Select(sample => batch / sample.Seconds));
         var bandwidth = Median(samples.Select(sample => sample.Bandwidth));
         var share = Median(samples.Select(sample => touchedByteCount / sample.Seconds / 1e9 / sample.Bandwidth));
+        var arithmetic = Median(samples.Select(sample => 2.0 * weights.MatrixElementCount * batch / sample.Seconds / 1e9 / sample.Peak));
         Console.WriteLine(
             $"decode, batch {batch}, from position {firstPosition}: {tokens:F1} tokens/s, {tokens / batch * touchedByteCount / 1e9:F1} GB/s, " +
-            $"read-sum {bandwidth:F1} GB/s: {share:P0}");
+            $"read-sum {bandwidth:F1} GB/s: {share:P0}; {arithmetic:P0} of the FMA peak");
     }
 
     private static void Prefill(LeaderLoop leader, BenchModel weights, ComputePool probes, int promptLength, int rounds)

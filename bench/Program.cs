@@ -14,6 +14,7 @@ var benchmarks = new SortedDictionary<string, Func<string[], int>>(StringCompare
     ["perplexity"] = PerplexityBench.Run,
     ["pipeline"] = PipelineBench.Run,
     ["serve"] = ServeBench.Run,
+    ["products"] = ProductsBench.Run,
     ["read-bandwidth"] = ReadBandwidth.Run,
 };
 

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Distributed.Engine.Kernels;
 
@@ -62,14 +63,18 @@ internal readonly unsafe record struct ActivationLayout(int GroupCount, int Grou
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void SplitPairs(float* source, float* destination, int length)
     {
         for (; length >= 32; length -= 32, source += 32, destination += 32)
         {
-            for (var j = 0; j < 16; j++)
+            for (var j = 0; j < 16; j += 8)
             {
-                destination[j] = source[2 * j];
-                destination[16 + j] = source[(2 * j) + 1];
+                // A pair is one number of 64 bits, whose lower half comes first in memory.
+                var pairs0 = Vector256.Load((ulong*)(source + (2 * j)));
+                var pairs1 = Vector256.Load((ulong*)(source + (2 * j) + 8));
+                Vector256.Narrow(pairs0, pairs1).Store((uint*)(destination + j));
+                Vector256.Narrow(pairs0 >> 32, pairs1 >> 32).Store((uint*)(destination + 16 + j));
             }
         }
 

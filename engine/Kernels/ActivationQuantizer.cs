@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace Distributed.Engine.Kernels;
@@ -11,6 +12,7 @@ internal static unsafe class ActivationQuantizer
     /// <param name="lead">Zeros before the first element, fewer than a block has.</param>
     /// <param name="length">Elements; the last block is padded with zeros.</param>
     /// <param name="destination">[blocks of 40 bytes], see <see cref="QuantizedLayout"/>.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Quantize(float* source, int lead, int length, byte* destination)
     {
         if (lead > 0)
@@ -43,6 +45,7 @@ internal static unsafe class ActivationQuantizer
         QuantizeBlock(padded, destination);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void QuantizeBlock(float* x, byte* block)
     {
         var x0 = Vector256.Load(x);
@@ -66,5 +69,6 @@ internal static unsafe class ActivationQuantizer
         *(int*)(block + QuantizedLayout.ActivationSumOffset) = Vector256.Sum(q0 + q1 + q2 + q3);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Round(Vector256<float> value) => Vector256.ConvertToInt32(Vector256.Round(value));
 }

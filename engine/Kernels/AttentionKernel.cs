@@ -43,6 +43,7 @@ internal static unsafe class AttentionKernel
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Walk<TLanes, TCache>(in AttentionOperands operands)
         where TLanes : unmanaged, ILanes<TLanes>
         where TCache : struct, ICacheFormat
@@ -123,6 +124,7 @@ internal static unsafe class AttentionKernel
     }
 
     // rows[head, i] *= scales[i]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Scale<TLanes>(float* rows, int headCount, float* scales, int count)
         where TLanes : unmanaged, ILanes<TLanes>
     {
@@ -286,6 +288,7 @@ internal static unsafe class AttentionKernel
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Merge<TLanes>(float* sums, float* blockSums, float keep, float take, int paddedDimension)
         where TLanes : unmanaged, ILanes<TLanes>
     {
@@ -297,6 +300,7 @@ internal static unsafe class AttentionKernel
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Normalize<TLanes>(float* sums, float factor, float* output, int headDimension)
         where TLanes : unmanaged, ILanes<TLanes>
     {

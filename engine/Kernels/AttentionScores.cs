@@ -15,6 +15,7 @@ internal static unsafe class AttentionScores
     /// <param name="paddedDimension">Elements of a row.</param>
     /// <param name="scores">[head, <see cref="AttentionKernel.BlockLength"/>]</param>
     /// <param name="ahead">As many rows that will be needed next and are asked for meanwhile; <see langword="null"/> for none.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Compute<TLanes, TCache>(byte* keys, int count, float* queries, int headCount, int paddedDimension, float* scores, byte* ahead)
         where TLanes : unmanaged, ILanes<TLanes>
         where TCache : struct, ICacheFormat

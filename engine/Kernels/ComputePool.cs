@@ -10,28 +10,25 @@ internal delegate void RangeBody(int start, int end);
 /// has no threads at all.
 /// </summary>
 /// <remarks>
-/// <para>A loop is cut into <em>chunks</em>, several a thread, which the threads take from one counter. The loop is over when its
-/// chunks are done, not when every thread has reported: a thread that the system did not wake in time, because other ranks share the
-/// cores, is not waited for, it finds nothing left to take.</para>
+/// <para>A loop is cut into <em>chunks</em>, several a thread. Each thread has a <em>share</em> of neighbouring ones, which it takes in ascending order, so that
+/// what it reads is one stream of memory and what it asks for ahead of a chunk's end is its own; a thread that has done its share takes from the others'.
+/// The loop is over when its chunks are done, not when every thread has reported: a thread that the system did not wake in time, because other ranks
+/// share the cores, is not waited for, it finds nothing left to take.</para>
 /// <para>Between loops a thread spins for some microseconds, as the next loop of a step usually follows at once, then yields its core
 /// again and again, then sleeps. Spinning alone would be ruinous with more threads than cores.</para>
 /// <para>Which thread runs which chunk changes no result: a chunk writes outputs that no other chunk touches.</para>
 /// </remarks>
 internal sealed class ComputePool : IDisposable
 {
-    private const int ChunksPerThread = 4;
+    private const int ChunksPerThread = 8;
     private const int SpinCount = 100;
     private const int YieldCount = 400;
 
     private readonly Worker[] _workers;
+    private readonly Share[] _shares; // [thread], the caller's first
     private RangeBody _body = static (_, _) => { };
-    private int _itemCount;
-    private int _chunkLength;
     private ExceptionDispatchInfo? _failure;
 
-    // The number of chunks in the upper half, the number taken in the lower: a late thread that takes from a loop that is over, or
-    // from one that has just begun, learns from one atomic step whether its chunk exists.
-    private PaddedInt64 _tickets;
     private PaddedInt64 _unfinishedChunks;
     private int _loopNumber;
     private volatile bool _stopping;
@@ -46,12 +43,13 @@ internal sealed class ComputePool : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(threadCount, 1);
         _workers = new Worker[threadCount - 1];
+        _shares = new Share[threadCount];
         for (var i = 0; i < _workers.Length; i++)
         {
             var worker = new Worker();
-            var processor = firstProcessor + i + 1;
+            var (processor, share) = (firstProcessor + i + 1, i + 1);
             _workers[i] = worker;
-            worker.Thread = new Thread(() => Run(worker, processor)) { IsBackground = true, Name = $"{name} {i + 1}" };
+            worker.Thread = new Thread(() => Run(worker, share, processor)) { IsBackground = true, Name = $"{name} {i + 1}" };
         }
 
         foreach (var worker in _workers)
@@ -73,9 +71,7 @@ internal sealed class ComputePool : IDisposable
     public void For(int itemCount, int grain, RangeBody body)
     {
         ObjectDisposedException.ThrowIf(_stopping, this);
-        var grains = (itemCount + grain - 1) / grain;
-        var chunkCount = Math.Min(grains, ThreadCount * ChunksPerThread);
-        if (chunkCount <= 1 || _workers.Length == 0)
+        if (itemCount <= grain || _workers.Length == 0)
         {
             if (itemCount > 0)
             {
@@ -86,13 +82,15 @@ internal sealed class ComputePool : IDisposable
         }
 
         _body = body;
-        _itemCount = itemCount;
-        _chunkLength = (grains + chunkCount - 1) / chunkCount * grain;
-        chunkCount = (itemCount + _chunkLength - 1) / _chunkLength;
+        var chunkCount = Cut(itemCount, grain);
         Volatile.Write(ref _unfinishedChunks.Value, chunkCount);
-        Volatile.Write(ref _tickets.Value, (long)chunkCount << 32);
+        foreach (ref var share in _shares.AsSpan())
+        {
+            Volatile.Write(ref share.Tickets.Value, (long)share.ChunkCount << 32);
+        }
+
         Wake(Math.Min(_workers.Length, chunkCount - 1));
-        TakeChunks();
+        TakeChunks(0);
         AwaitChunks();
         if (_failure is { } failure)
         {
@@ -115,7 +113,26 @@ internal sealed class ComputePool : IDisposable
         }
     }
 
-    private void Run(Worker worker, int? processor)
+    // Cuts the items and returns the number of chunks. Nobody reads a share before it has tickets.
+    private int Cut(int itemCount, int grain)
+    {
+        var grains = (itemCount + grain - 1) / grain;
+        var count = 0;
+        for (var i = 0; i < _shares.Length; i++)
+        {
+            ref var share = ref _shares[i];
+            var (first, end) = ((long)grains * i / _shares.Length, (long)grains * (i + 1) / _shares.Length);
+            share.Start = (int)(first * grain);
+            share.End = (int)Math.Min(itemCount, end * grain);
+            share.ChunkLength = Math.Max(1, ((int)(end - first) + ChunksPerThread - 1) / ChunksPerThread) * grain;
+            share.ChunkCount = (share.End - share.Start + share.ChunkLength - 1) / share.ChunkLength;
+            count += share.ChunkCount;
+        }
+
+        return count;
+    }
+
+    private void Run(Worker worker, int share, int? processor)
     {
         if (processor is { } index)
         {
@@ -131,32 +148,47 @@ internal sealed class ComputePool : IDisposable
                 return;
             }
 
-            TakeChunks();
+            TakeChunks(share);
         }
     }
 
-    private void TakeChunks()
+    // Its own share, then those of the threads behind it.
+    private void TakeChunks(int first)
     {
-        while (true)
+        var count = 0;
+        for (var i = 0; i < _shares.Length; i++)
         {
-            var ticket = Interlocked.Increment(ref _tickets.Value);
+            count += TakeChunks(ref _shares[(first + i) % _shares.Length]);
+        }
+
+        if (count > 0)
+        {
+            // Once, as every thread writes here and the caller waits for it.
+            Interlocked.Add(ref _unfinishedChunks.Value, -count);
+        }
+    }
+
+    // Returns the number of chunks.
+    private int TakeChunks(ref Share share)
+    {
+        for (var count = 0; ; count++)
+        {
+            var ticket = Interlocked.Increment(ref share.Tickets.Value);
             var chunk = (int)(uint)ticket - 1;
             if (chunk >= (int)(ticket >> 32))
             {
-                return;
+                return count;
             }
 
-            var start = chunk * _chunkLength;
+            var start = share.Start + (chunk * share.ChunkLength);
             try
             {
-                _body(start, Math.Min(_itemCount, start + _chunkLength));
+                _body(start, Math.Min(share.End, start + share.ChunkLength));
             }
             catch (Exception exception)
             {
                 Interlocked.CompareExchange(ref _failure, ExceptionDispatchInfo.Capture(exception), null);
             }
-
-            Interlocked.Decrement(ref _unfinishedChunks.Value);
         }
     }
 
@@ -219,6 +251,18 @@ internal sealed class ComputePool : IDisposable
         {
             Thread.Sleep(0);
         }
+    }
+
+    private struct Share
+    {
+        // The number of chunks in the upper half, the number taken in the lower: a late thread that takes from a loop that is over, or
+        // from one that has just begun, learns from one atomic step whether its chunk exists.
+        public PaddedInt64 Tickets;
+
+        public int Start; // the first item
+        public int End;
+        public int ChunkLength;
+        public int ChunkCount;
     }
 
     private sealed class Worker : IDisposable

@@ -19,8 +19,8 @@ internal unsafe ref partial struct LinearBlocks<TLanes, TFormat>
     /// <summary>Rows, and tokens, of a block.</summary>
     public const int BlockLength = 16;
 
-    /// <summary>Bytes of scratch memory, aligned or not.</summary>
-    public const int ScratchByteCount = ((SumCount + (LevelCount * TileCount)) * LanesByteCount) + (4 * BlockByteCount);
+    /// <summary>Bytes of scratch memory, aligned or not: within them it is aligned, so that no sum lies across two cache lines.</summary>
+    public const int ScratchByteCount = ((SumCount + (LevelCount * TileCount)) * LanesByteCount) + (4 * BlockByteCount) + LanesByteCount;
 
     private const int BlockByteCount = 64;
     private const int MaxPanelLength = 768;
@@ -50,7 +50,7 @@ internal unsafe ref partial struct LinearBlocks<TLanes, TFormat>
         _paddedGroupLength = LinearKernel.PaddedLength(weights.GroupLength, TFormat.ElementSize);
         var panelCount = (weights.GroupLength + MaxPanelLength - 1) / MaxPanelLength;
         _panelLength = ((weights.GroupLength / panelCount) + 32) & ~31; // whole blocks in either format
-        _sums = (TLanes*)scratch;
+        _sums = (TLanes*)((nint)(scratch + LanesByteCount - 1) & -LanesByteCount);
         _levels = _sums + SumCount;
         _padding = (byte*)(_levels + (LevelCount * TileCount));
         new Span<byte>(_padding, 4 * BlockByteCount).Clear();
@@ -75,6 +75,7 @@ internal unsafe ref partial struct LinearBlocks<TLanes, TFormat>
     /// <param name="rowCount">Rows: at most 16, a multiple of <see cref="TileLength"/>.</param>
     /// <param name="token">The first token.</param>
     /// <param name="tokenCount">Tokens: at most 16.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void Multiply(int row, int rowCount, int token, int tokenCount)
     {
         for (var group = 0; group < _weights.GroupCount; group++)
@@ -96,6 +97,7 @@ internal unsafe ref partial struct LinearBlocks<TLanes, TFormat>
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void MultiplyPanel(int row, int rowCount, int token, int tokenCount, int group, int start)
     {
         var isFirst = start == 0;
@@ -133,6 +135,7 @@ internal unsafe ref partial struct LinearBlocks<TLanes, TFormat>
     }
 
     // The first tokens to come to a block of rows ask for the next one, in equal parts: memory is then busy all the time.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static (int First, int Count) RowsToPrefetch(int token, int tileCount)
     {
         var count = (TileLength + tileCount - 1) / tileCount;
@@ -141,6 +144,7 @@ internal unsafe ref partial struct LinearBlocks<TLanes, TFormat>
     }
 
     // As a binary counter counts: two complete neighbours make their parent.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private readonly void AddToTree(int group, int tile, TLanes value)
     {
         var level = _levels + tile;
@@ -152,6 +156,7 @@ internal unsafe ref partial struct LinearBlocks<TLanes, TFormat>
         *level = value;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private readonly void Store(TLanes value, int row, int token, int tokenCount)
     {
         if (TLanes.HasLargeRegisterFile && tokenCount < 4)

@@ -43,22 +43,38 @@ internal unsafe struct LinearRows
     }
 
     /// <summary>One row, one token: the sum in lane 0.</summary>
-    public readonly TLanes Sum1x1<TLanes, TFormat>(int group, int groupCount)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public readonly TLanes Sum1x1<TLanes, TFormat>(int groupCount)
         where TLanes : unmanaged, ILanes<TLanes>
         where TFormat : struct, IWeightFormat
-        => groupCount == 1
-            ? Dot1x1<TLanes, TFormat>(group)
-            : Sum1x1<TLanes, TFormat>(group, groupCount / 2) + Sum1x1<TLanes, TFormat>(group + (groupCount / 2), groupCount / 2);
+    {
+        var tree = default(GroupTree<TLanes>);
+        var value = TLanes.Create(0);
+        for (var group = 0; group < groupCount; group++)
+        {
+            value = tree.Add(group, Dot1x1<TLanes, TFormat>(group));
+        }
+
+        return value;
+    }
 
     /// <summary>Four rows, one token: lane 0 of quarter r holds the sum of row r.</summary>
-    public readonly TLanes Sum4x1<TLanes, TFormat>(int group, int groupCount)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public readonly TLanes Sum4x1<TLanes, TFormat>(int groupCount)
         where TLanes : unmanaged, ILanes<TLanes>
         where TFormat : struct, IWeightFormat
-        => groupCount == 1
-            ? Dot4x1<TLanes, TFormat>(group)
-            : Sum4x1<TLanes, TFormat>(group, groupCount / 2) + Sum4x1<TLanes, TFormat>(group + (groupCount / 2), groupCount / 2);
+    {
+        var tree = default(GroupTree<TLanes>);
+        var value = TLanes.Create(0);
+        for (var group = 0; group < groupCount; group++)
+        {
+            value = tree.Add(group, Dot4x1<TLanes, TFormat>(group));
+        }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        return value;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private readonly TLanes Dot1x1<TLanes, TFormat>(int group)
         where TLanes : unmanaged, ILanes<TLanes>
         where TFormat : struct, IWeightFormat
@@ -99,7 +115,7 @@ internal unsafe struct LinearRows
         return TLanes.Fold1(sum, sum);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private readonly TLanes Dot4x1<TLanes, TFormat>(int group)
         where TLanes : unmanaged, ILanes<TLanes>
         where TFormat : struct, IWeightFormat
@@ -189,6 +205,35 @@ internal unsafe struct LinearRows
         for (var row = 0; row < rowCount; row++)
         {
             Unsafe.CopyBlockUnaligned(_padding + (row * BlockByteCount), tail + (row * _rowByteCount), _tailByteCount);
+        }
+    }
+
+    /// <summary>Groups in ascending order become the root of a binary tree of neighbours over at most eight, as a binary counter counts.</summary>
+    private struct GroupTree<TLanes>
+        where TLanes : unmanaged, ILanes<TLanes>
+    {
+        // Left children that wait for their neighbour.
+        private TLanes _one;
+        private TLanes _two;
+        private TLanes _four;
+
+        /// <summary>Adds the next group; of the last one of a whole tree it returns the root.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public TLanes Add(int group, TLanes value)
+        {
+            if ((group & 1) == 0)
+            {
+                return _one = value;
+            }
+
+            value = _one + value;
+            if ((group & 2) == 0)
+            {
+                return _two = value;
+            }
+
+            value = _two + value;
+            return (group & 4) == 0 ? _four = value : _four + value;
         }
     }
 }

@@ -21,6 +21,7 @@ internal readonly record struct QuantizedWeights(nint Data, nint TileByteCount, 
 internal static unsafe class QuantizedKernel
 {
     /// <summary>Computes the outputs of rows [<paramref name="rowStart"/>, <paramref name="rowEnd"/>) for all tokens.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply<TDot, TFormat>(
         in QuantizedWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
         where TDot : struct, IQuantizedDot
@@ -51,6 +52,7 @@ internal static unsafe class QuantizedKernel
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static Vector256<float> Sum<TDot, TFormat>(byte* tile, byte* x, int blockCount, int groupCount)
         where TDot : struct, IQuantizedDot
         where TFormat : struct, IQuantizedFormat
