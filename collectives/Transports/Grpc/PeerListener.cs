@@ -139,9 +139,8 @@ internal sealed class PeerListener : IAsyncDisposable
 }
 
 /// <summary>What the server calls.</summary>
-[BindServiceMethod(typeof(PeerMethod), nameof(PeerMethod.Bind))]
-internal sealed class PeerService(PeerListener listener)
+internal sealed class PeerService(PeerListener listener) : PeerServiceBase
 {
-    public Task Connect(IAsyncStreamReader<PeerFrame> requestStream, IServerStreamWriter<PeerFrame> responseStream, ServerCallContext context)
+    public override Task Connect(IAsyncStreamReader<PeerFrame> requestStream, IServerStreamWriter<PeerFrame> responseStream, ServerCallContext context)
         => listener.ServeAsync(requestStream, responseStream, context);
 }

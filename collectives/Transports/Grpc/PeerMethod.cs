@@ -30,7 +30,7 @@ internal static class PeerMethod
         MethodType.DuplexStreaming, "distributed.Peer", nameof(Connect), Marshallers.Create<PeerFrame>(Write, Read), Marshallers.Create<PeerFrame>(Write, Read));
 
     /// <summary>Adds the method to a server; called by its type.</summary>
-    public static void Bind(ServiceBinderBase binder, PeerService? service)
+    public static void Bind(ServiceBinderBase binder, PeerServiceBase? service)
         => binder.AddMethod(Connect, service is null ? null! : new DuplexStreamingServerMethod<PeerFrame, PeerFrame>(service.Connect)); // bound by type, there is none yet
 
     /// <summary>Reads a frame.</summary>
@@ -116,4 +116,11 @@ internal static class PeerMethod
 
         return false;
     }
+}
+
+/// <summary>What <see cref="PeerMethod"/> is bound to: the official packages look for the method that overrides one of the type with the attribute, as generated bases have it.</summary>
+[BindServiceMethod(typeof(PeerMethod), nameof(PeerMethod.Bind))]
+internal abstract class PeerServiceBase
+{
+    public abstract Task Connect(IAsyncStreamReader<PeerFrame> requestStream, IServerStreamWriter<PeerFrame> responseStream, ServerCallContext context);
 }
