@@ -29,11 +29,19 @@ internal sealed record WorkerProgram(string Title, string Path, IReadOnlyList<st
 
     /// <summary>Whether its ranks are told the job's secret over stdin, by which they find each other in the job's store.</summary>
     public bool TakesEnvelope { get; } = IsBundled
-        || EnvelopeRequest.IsMadeBy(Arguments is ["exec", var assembly, ..] && assembly.EndsWith(".dll", StringComparison.Ordinal) ? assembly : Path);
+        || EnvelopeRequest.IsMadeBy(AssemblyOf(Path, Arguments) ?? Path);
 
     /// <summary>Whether it runs on .NET: an assembly, or the executable that lies beside one.</summary>
-    public bool IsDotnet { get; } = Title.EndsWith(".dll", StringComparison.Ordinal)
+    public bool IsDotnet { get; } = AssemblyOf(Path, Arguments) is not null
         || File.Exists((Path.EndsWith(".exe", StringComparison.Ordinal) ? Path[..^4] : Path) + ".runtimeconfig.json");
+
+    /// <summary>The assembly that dotnet runs, where the program is dotnet: as in <c>dotnet my.dll</c> and <c>dotnet exec my.dll</c>.</summary>
+    /// <param name="path">The executable file.</param>
+    /// <param name="arguments">[argument], its arguments, of which only options and their values may stand before the assembly.</param>
+    public static string? AssemblyOf(string path, IReadOnlyList<string> arguments)
+        => System.IO.Path.GetFileNameWithoutExtension(path) == "dotnet"
+            ? arguments.FirstOrDefault(argument => argument.EndsWith(".dll", StringComparison.Ordinal))
+            : null;
 
     /// <summary>The arguments of one rank: <c>${local_rank}</c> in them becomes its number.</summary>
     public IReadOnlyList<string> ArgumentsOf(int localRank)

@@ -53,9 +53,10 @@ internal sealed class WorkerProgramFinder(string launcherFolder, Func<string, st
 
     // torchrun: the first argument that is no option where the command is an interpreter, else the command.
     private static string Title(string name, string[] arguments)
-        => Path.GetFileName(name) is var file && (file.StartsWith("python", StringComparison.Ordinal) || file == "dotnet")
-            ? arguments.FirstOrDefault(argument => !argument.StartsWith('-')) ?? name
-            : name;
+        => WorkerProgram.AssemblyOf(name, arguments)
+            ?? (Path.GetFileName(name) is var file && (file.StartsWith("python", StringComparison.Ordinal) || file == "dotnet")
+                ? arguments.FirstOrDefault(argument => !argument.StartsWith('-')) ?? name
+                : name);
 
     private static string? Hint(string name) => Path.GetFileName(name) switch
     {

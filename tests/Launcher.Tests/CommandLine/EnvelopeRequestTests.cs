@@ -20,6 +20,8 @@ public sealed class EnvelopeRequestTests : IDisposable
         File.WriteAllText(path + ".runtimeconfig.json", configuration);
         Assert.Equal(expected, new WorkerProgram("hello", path, ["7"], IsBundled: false).TakesEnvelope);
         Assert.Equal(expected, new WorkerProgram("hello.dll", "/usr/bin/dotnet", ["exec", path + ".dll", "7"], IsBundled: false).TakesEnvelope);
+        Assert.Equal(expected, new WorkerProgram("hello.dll", "dotnet", ["--roll-forward", "Major", path + ".dll", "7"], IsBundled: false).TakesEnvelope);
+        Assert.False(new WorkerProgram("other", "/usr/bin/other", [path + ".dll"], IsBundled: false).TakesEnvelope);
     }
 
     [Fact]
