@@ -52,8 +52,9 @@ internal sealed unsafe class SegmentRing(byte* start)
     // Ranks whose shares of a layer take a little longer or shorter meet within this time; waking a parked thread costs about as much.
     private static readonly long YieldTicks = Stopwatch.Frequency / 5_000; // 200 us
 
-    // A turn that somebody else took, for however long, counts as this much: nothing was lost by it.
-    private static readonly long LongestTurnTicks = Stopwatch.Frequency / 500_000; // 2 us
+    // A turn that somebody else took, for however long, counts as this much: nothing was lost by it. Yet four are enough: a thread that goes on
+    // offering its core is put behind all others, and comes late when its segment is there.
+    private static readonly long LongestTurnTicks = YieldTicks / 4;
 
     // A parked thread looks by itself this often: a peer that dies between its write and its wake-up costs that much, not the deadline.
     private static readonly TimeSpan ParkLimit = TimeSpan.FromMilliseconds(500);
