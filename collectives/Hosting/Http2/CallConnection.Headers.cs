@@ -7,6 +7,7 @@ internal sealed partial class CallConnection
 {
     private readonly HeaderReader _headerReader = new(MaxHeaderByteCount);
     private readonly MemoryStream _block = new(); // of header fields that are continued
+    private int _blockStream;
     private int _refusedCount;
     private bool _endsWithBlock;
 
@@ -15,7 +16,12 @@ internal sealed partial class CallConnection
         if (frame.Type == FrameType.Headers)
         {
             payload = Unpadded(frame, payload);
-            _endsWithBlock = frame.Has(FrameFlags.EndOrAnswer);
+            (_blockStream, _endsWithBlock) = (frame.Stream, frame.Has(FrameFlags.EndOrAnswer));
+        }
+        else if (frame.Stream != _blockStream || (payload.IsEmpty && !frame.Has(FrameFlags.EndHeaders)))
+        {
+            // RFC 9113 permits empty ones; of those a block could have any number, and no end.
+            throw Broken(Http2Error.Protocol, "a continuation does not continue the header block before it");
         }
 
         if (_block.Length + payload.Length > MaxHeaderByteCount)

@@ -77,6 +77,7 @@ internal sealed partial class CallConnection
         var last = new byte[2 * sizeof(uint)];
         BinaryPrimitives.WriteInt32BigEndian(last, _stream);
         await WriteFrameAsync(new FrameHeader(last.Length, FrameType.GoAway, FrameFlags.None, 0), last, cancellationToken);
+        await _writing.WaitAsync(cancellationToken); // for good: nothing is written any more
         if (_tls is not null)
         {
             await _tls.ShutdownAsync();
@@ -191,9 +192,11 @@ internal sealed partial class CallConnection
 
             await WriteAsync(bytes, CancellationToken.None);
         }
-        catch (Exception exception) when (exception is IOException or System.Net.Sockets.SocketException or ObjectDisposedException or InvalidOperationException)
+        catch (Exception)
         {
-            return; // the connection is over, as the reader finds too; nobody writes again
+            Dispose(); // the connection is over, as the reader finds too, and a writer that waits for its turn
+            _writing.Release();
+            return;
         }
 
         ReleaseWriting();

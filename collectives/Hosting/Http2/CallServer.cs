@@ -118,23 +118,7 @@ internal sealed class CallServer(CallServerOptions options) : IServer
             try
             {
                 var socket = await listener.AcceptAsync(_stop.Token);
-                var connection = new SocketStream(socket);
-                if (!TryKeep(connection) || (!isTls && !UnixPeer.IsOwner(socket)))
-                {
-                    Forget(connection);
-                    continue;
-                }
-
-                if (isTls)
-                {
-                    TlsChannel.Tune(socket);
-                }
-                else
-                {
-                    UnixSocketAddress.Tune(socket);
-                }
-
-                _ = Task.Run(() => ServeAsync(connection, isTls, application));
+                _ = Task.Run(() => ServeAsync(socket, isTls, application));
             }
             catch (Exception exception) when (exception is OperationCanceledException or ObjectDisposedException)
             {
@@ -156,8 +140,13 @@ internal sealed class CallServer(CallServerOptions options) : IServer
         }
     }
 
-    private void Forget(SocketStream connection)
+    private void Forget(SocketStream? connection)
     {
+        if (connection is null)
+        {
+            return;
+        }
+
         lock (_open)
         {
             _open.Remove(connection);
@@ -166,12 +155,28 @@ internal sealed class CallServer(CallServerOptions options) : IServer
         connection.Dispose();
     }
 
-    private async Task ServeAsync<TContext>(SocketStream socket, bool isTls, IHttpApplication<TContext> application)
+    private async Task ServeAsync<TContext>(Socket accepted, bool isTls, IHttpApplication<TContext> application)
         where TContext : notnull
     {
+        SocketStream? socket = null;
         SslStream? tls = null;
         try
         {
+            socket = new SocketStream(accepted);
+            if (!TryKeep(socket) || (!isTls && !UnixPeer.IsOwner(accepted)))
+            {
+                return;
+            }
+
+            if (isTls)
+            {
+                TlsChannel.Tune(accepted);
+            }
+            else
+            {
+                UnixSocketAddress.Tune(accepted);
+            }
+
             using var begin = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
             begin.CancelAfter(BeginLimit);
             if (isTls)
@@ -196,6 +201,7 @@ internal sealed class CallServer(CallServerOptions options) : IServer
         {
             tls?.Dispose();
             Forget(socket);
+            accepted.Dispose();
         }
     }
 

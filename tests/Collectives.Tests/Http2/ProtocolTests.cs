@@ -24,6 +24,8 @@ public sealed class ProtocolTests
         { "a ping of seven bytes", 6 },
         { "a frame size that is not permitted", 1 },
         { "a window that is not permitted", 3 },
+        { "a continuation on another stream", 1 },
+        { "a continuation that brings nothing", 1 },
         { "a window opened by nothing", 1 },
         { "a window opened too far", 3 },
         { "a promise", 1 },
@@ -179,7 +181,8 @@ public sealed class ProtocolTests
             "a window opened too far" => (FrameType.WindowUpdate, FrameFlags.None, 0, [127, 255, 255, 255]),
             "a promise" => (FrameType.PushPromise, End, 1, new byte[8]),
             "a large frame that is not data" => (FrameType.Ping, FrameFlags.None, 0, new byte[10_000]),
-            "something between the pieces of a header block" => (FrameType.Headers, FrameFlags.None, 1, head[..5]),
+            "something between the pieces of a header block" or "a continuation on another stream" or "a continuation that brings nothing"
+                => (FrameType.Headers, FrameFlags.None, 1, head[..5]),
             "a header block without an end" => (FrameType.Headers, FrameFlags.None, 1, new byte[8000]),
             _ => (FrameType.Headers, End, 1, head),
         };
@@ -190,6 +193,8 @@ public sealed class ProtocolTests
             "padding longer than its frame" => client.SendAsync(FrameType.Data, FrameFlags.Padded, 1, 9, 0, 0),
             "data of another stream" => client.SendAsync(FrameType.Data, FrameFlags.None, 3, 0),
             "something between the pieces of a header block" => client.SendAsync(FrameType.Ping, FrameFlags.None, 0, new byte[8]),
+            "a continuation on another stream" => client.SendAsync(FrameType.Continuation, End, 3, head[5..]),
+            "a continuation that brings nothing" => client.SendAsync(FrameType.Continuation, FrameFlags.None, 1),
             "a header block without an end" => client.SendAsync(FrameType.Continuation, FrameFlags.None, 1, new byte[8000]),
             _ => Task.CompletedTask,
         });
