@@ -5,7 +5,7 @@ namespace Distributed.Collectives.Tests;
 /// <summary>Runs a program on every rank of a world, one thread a rank.</summary>
 internal static class RankThreads
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(100);
 
     /// <summary>Runs <paramref name="program"/> on every rank and disposes the groups; rethrows the error of the lowest rank that has one.</summary>
     public static void Run(ProcessGroup[] world, Action<ProcessGroup> program)

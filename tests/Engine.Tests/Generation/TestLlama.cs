@@ -9,7 +9,7 @@ namespace Distributed.Engine.Tests.Generation;
 /// <summary>A loaded Llama whose ranks are threads of this process; the generator is rank 0's and belongs to the test's thread.</summary>
 internal sealed class TestLlama : IDisposable
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(100);
 
     private readonly ProcessGroup[] _world;
     private readonly Task[] _followers; // of ranks 1 and up

@@ -10,7 +10,7 @@ namespace Distributed.Engine.Tests.Model;
 /// </summary>
 internal sealed class ThreadWorld(int size, ThreadWorld? whole = null) : IDisposable
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(100);
     private readonly Barrier _barrier = new(size);
     private readonly CancellationTokenSource _aborted = whole?._aborted ?? new();
     private readonly byte[][] _table = new byte[size][];

@@ -99,7 +99,7 @@ internal sealed class ServingWorld : IDisposable
             Scheduler.Drain(TimeSpan.Zero);
             try
             {
-                Assert.True(_running.Wait(TimeSpan.FromSeconds(30)), "The scheduler does not end.");
+                Assert.True(_running.Wait(TimeSpan.FromSeconds(100)), "The scheduler does not end.");
             }
             catch (AggregateException)
             {

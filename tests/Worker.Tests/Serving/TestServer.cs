@@ -146,7 +146,7 @@ public sealed class TestServer : IAsyncLifetime
         if (_thread is { ThreadState: not ThreadState.Unstarted } thread)
         {
             Scheduler.Drain(TimeSpan.Zero);
-            Assert.True(thread.Join(TimeSpan.FromSeconds(30)), "The scheduler does not end.");
+            Assert.True(thread.Join(TimeSpan.FromSeconds(100)), "The scheduler does not end.");
         }
 
         _leader?.Stop();
