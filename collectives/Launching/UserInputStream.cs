@@ -1,7 +1,9 @@
+using Distributed.Collectives.Hosting;
+
 namespace Distributed.Collectives.Launching;
 
 /// <summary>The user's stdin as it arrives over the lifeline: one thread writes, one reads; what is in flight is bounded.</summary>
-internal sealed class UserInputStream : Stream
+internal sealed class UserInputStream : ForwardStream
 {
     private readonly object _state = new(); // an object, not a Lock: reader and writer wait on it for each other
     private readonly byte[] _ring; // [byte], circular
@@ -13,17 +15,7 @@ internal sealed class UserInputStream : Stream
 
     public override bool CanRead => true;
 
-    public override bool CanSeek => false;
-
     public override bool CanWrite => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
-    }
 
     /// <summary>
     /// Takes as much of <paramref name="bytes"/> as there is room for, waiting up to <paramref name="patience"/> for the first.
@@ -89,14 +81,6 @@ internal sealed class UserInputStream : Stream
         ValidateBufferArguments(buffer, offset, count);
         return Read(buffer.AsSpan(offset, count));
     }
-
-    public override void Flush()
-    {
-    }
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
 
     public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 }

@@ -3,7 +3,7 @@ namespace Distributed.Collectives.Hosting.Http2;
 /// <summary>A body of the one call of a connection, as a stream: this end's to write, or the other's to read.</summary>
 /// <param name="connection">The connection.</param>
 /// <param name="ended">Called once where the other end's body is read to its end; null for one to write.</param>
-internal sealed class CallBody(CallConnection connection, Action? ended) : Stream
+internal sealed class CallBody(CallConnection connection, Action? ended) : ForwardStream
 {
     private Action? _ended = ended;
 
@@ -11,20 +11,7 @@ internal sealed class CallBody(CallConnection connection, Action? ended) : Strea
     public override bool CanRead { get; } = ended is not null;
 
     /// <inheritdoc/>
-    public override bool CanSeek => false;
-
-    /// <inheritdoc/>
     public override bool CanWrite => !CanRead;
-
-    /// <inheritdoc/>
-    public override long Length => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
-    }
 
     /// <inheritdoc/>
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
@@ -55,21 +42,6 @@ internal sealed class CallBody(CallConnection connection, Action? ended) : Strea
 
     /// <inheritdoc/>
     public override void Write(byte[] buffer, int offset, int count) => WriteAsync(buffer, offset, count, CancellationToken.None).GetAwaiter().GetResult();
-
-    /// <inheritdoc/>
-    public override void Flush()
-    {
-        // What is written is with the kernel.
-    }
-
-    /// <inheritdoc/>
-    public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-    /// <inheritdoc/>
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override void SetLength(long value) => throw new NotSupportedException();
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)

@@ -9,7 +9,7 @@ namespace Distributed.Collectives.Hosting.Http2;
 /// and not one that looks for another to hand it to, which takes twice as long. A read on any other thread, as those of a handshake are, waits on a new one: sockets that
 /// the runtime watches wake its watching thread with every piece that comes or goes, for as long as they live.
 /// </summary>
-internal sealed class SocketStream : Stream
+internal sealed class SocketStream : ForwardStream
 {
     // Before a reader parks it looks this often, and lets others have the core in between: in an exchange the answer is on its way.
     private const int SpinCount = 20;
@@ -37,20 +37,7 @@ internal sealed class SocketStream : Stream
     public override bool CanRead => true;
 
     /// <inheritdoc/>
-    public override bool CanSeek => false;
-
-    /// <inheritdoc/>
     public override bool CanWrite => true;
-
-    /// <inheritdoc/>
-    public override long Length => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
-    }
 
     /// <summary>Says that nothing more will be written.</summary>
     public void EndWriting()
@@ -117,21 +104,6 @@ internal sealed class SocketStream : Stream
 
     /// <inheritdoc/>
     public override void Write(byte[] buffer, int offset, int count) => WriteAsync(buffer, offset, count, CancellationToken.None).GetAwaiter().GetResult();
-
-    /// <inheritdoc/>
-    public override void Flush()
-    {
-        // What is written is with the kernel.
-    }
-
-    /// <inheritdoc/>
-    public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-    /// <inheritdoc/>
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public override void SetLength(long value) => throw new NotSupportedException();
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
