@@ -39,6 +39,13 @@ internal sealed record HuggingFaceConfig
         return Parse(new JsonNumbers(document.RootElement, path));
     }
 
+    /// <summary>Reads the text of a config.json; <paramref name="path"/> names it in errors.</summary>
+    internal static HuggingFaceConfig Parse(ReadOnlyMemory<byte> json, string path)
+    {
+        using var document = CheckpointJson.Parse(json, path);
+        return Parse(new JsonNumbers(document.RootElement, path));
+    }
+
     /// <inheritdoc cref="Read"/>
     internal static HuggingFaceConfig Parse(JsonNumbers json)
     {

@@ -12,8 +12,7 @@ namespace Distributed.Engine.Generation;
 /// </summary>
 public sealed class ChatTemplate
 {
-    private const int MaxByteCount = 64 << 20;
-    private const string ConfigName = "tokenizer_config.json";
+    private const int MaxByteCount = 4 << 20;
     private const string TemplateName = "chat_template.jinja";
 
     // SHA-256 of the texts as public repositories carry them (that of Mistral v0.1 is derived from its description), without a line end behind them.
@@ -81,7 +80,7 @@ public sealed class ChatTemplate
     {
         ArgumentNullException.ThrowIfNull(tokenizerPath);
         var folder = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(tokenizerPath))!; // a file is in a folder
-        var (template, config) = (System.IO.Path.Combine(folder, TemplateName), System.IO.Path.Combine(folder, ConfigName));
+        var (template, config) = (System.IO.Path.Combine(folder, TemplateName), System.IO.Path.Combine(folder, TokenizerConfig.Name));
         try
         {
             if (new FileInfo(template) is { Exists: true, Length: <= MaxByteCount })
@@ -89,17 +88,7 @@ public sealed class ChatTemplate
                 return new ChatTemplate(template, File.ReadAllText(template));
             }
 
-            if (new FileInfo(config) is not { Exists: true, Length: <= MaxByteCount })
-            {
-                return null;
-            }
-
-            using var document = JsonDocument.Parse(File.ReadAllBytes(config));
-            return document.RootElement.ValueKind == JsonValueKind.Object
-                && document.RootElement.TryGetProperty("chat_template", out var value)
-                && TextOf(value) is { } text
-                    ? new ChatTemplate(config, text)
-                    : null;
+            return TokenizerConfig.Beside(tokenizerPath)?.ChatTemplate() is { } text ? new ChatTemplate(config, text) : null;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or JsonException or InvalidOperationException)
         {
@@ -169,17 +158,4 @@ public sealed class ChatTemplate
         text = text.Replace("\\n", "\n", StringComparison.Ordinal);
         return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text.EndsWith('\n') ? text[..^1] : text)));
     }
-
-    // A text, or several by name of which "default" is for dialogs.
-    private static string? TextOf(JsonElement value) => value.ValueKind switch
-    {
-        JsonValueKind.String => value.GetString(),
-        JsonValueKind.Array => value.EnumerateArray()
-            .Where(item => item.ValueKind == JsonValueKind.Object
-                && item.TryGetProperty("name", out var name) && name.ValueKind == JsonValueKind.String && name.GetString() == "default"
-                && item.TryGetProperty("template", out var template) && template.ValueKind == JsonValueKind.String)
-            .Select(item => item.GetProperty("template").GetString())
-            .FirstOrDefault(),
-        _ => null,
-    };
 }
