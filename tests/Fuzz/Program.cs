@@ -17,8 +17,10 @@ Dictionary<string, Func<FuzzTarget>> targets = new Func<FuzzTarget>[]
     () => new ConfigTarget("config", "config.json", [.. configs.Select(name => File.ReadAllText(
         Path.Combine(Distributed.Tests.Repository.Root, "tests", "Engine.Tests", "References", name, "config.json"))), QuantizedTarget.Config]),
     () => new QuantizedTarget(),
+    () => new IndexTarget(),
     () => new SentencePieceTarget(),
     () => new TokenizerJsonTarget(),
+    () => new TokenizerConfigTarget(),
     () => new RequestTarget(),
     () => new SchemaTarget(),
 }.ToDictionary(make => make().Name, StringComparer.Ordinal);
@@ -36,7 +38,7 @@ if (!long.TryParse(args[2], NumberStyles.None, CultureInfo.InvariantCulture, out
     return 0;
 }
 
-// Files that live for microseconds: in memory, where the system has a folder there.
+// Files, where a target maps them, live for microseconds: in memory, where the system has a folder there.
 var place = Directory.Exists("/dev/shm") ? "/dev/shm" : Path.GetTempPath();
 var folder = Directory.CreateDirectory(Path.Combine(place, $"fuzz-{Guid.NewGuid():N}")).FullName;
 try

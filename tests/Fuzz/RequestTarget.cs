@@ -37,9 +37,9 @@ internal sealed class RequestTarget : FuzzTarget
     public override bool IsRefusal(Exception exception)
         => exception is ApiException error && (int)error.Status is >= 400 and < 500 && (error.Param is null || error.Param.Length < 200);
 
-    public override void Read(string path)
+    public override void Read(byte[] input, string path)
     {
-        using var document = RequestBody.Parse(File.ReadAllBytes(path));
+        using var document = RequestBody.Parse(input);
         var fields = new RequestFields(document.RootElement);
         if (fields["messages"] is null)
         {
