@@ -39,8 +39,8 @@ internal sealed class RequestTarget : FuzzTarget
 
     public override void Read(byte[] input, string path)
     {
-        using var document = RequestBody.Parse(input);
-        var fields = new RequestFields(document.RootElement);
+        using var body = RequestBody.Parse(input);
+        var fields = body.Fields;
         if (fields["messages"] is null)
         {
             var completion = CompletionRequest.Read(fields, defaultMaxTokens: null);
