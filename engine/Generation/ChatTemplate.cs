@@ -35,6 +35,9 @@ public sealed class ChatTemplate
         ["1c6594f8393552ef16bbf3ddecb67d8258fb8d66339a1a092a8f8496061f02d3"] = Family.Mistral, // Mistral 7B Instruct v0.2, with system messages
         ["1127255163dd25a2fd472f9901035aa9e78dc77ca33efdd010f5c8ea87e5d436"] = Family.Mistral, // Mistral Nemo (v3, Tekken)
         ["9074ed36d7503f0f63bd70ef4a0db1e12ec90718aef446404917f5ee3216e2f3"] = Family.Mistral, // Mistral Large 2407 (v3)
+        ["3c4ad5fa60dd8c7ccdf82fa4225864c903e107728fcaf859fa6052cb80c92ee9"] = Family.MistralV7, // Mistral Large 2411 (v7)
+        ["f1c7877e0d732dc1348f22f722e6454638d895bd78ae57a6f0b419258e492c20"] = Family.MistralV7, // Mistral Small 3 2501 (v7, Tekken), without its system message
+        ["2d515b34f09a7acf04d1c5c836553bf21057f9494af393d49a0ca3c697d3c17b"] = Family.MistralSmall3, // Mistral Small 3 2501 (v7, Tekken)
         ["66291cf0045c2425a3a667cf3cbb7af2b11f09e025c02f97245323ab79119362"] = Family.Zephyr, // Zephyr, TinyLlama-Chat
     };
 
@@ -55,6 +58,8 @@ public sealed class ChatTemplate
         Llama31,
         Llama32,
         Mistral,
+        MistralSmall3,
+        MistralV7,
         Qwen15,
         Qwen2,
         Qwen25,
@@ -135,6 +140,7 @@ public sealed class ChatTemplate
         }
 
         var (isChatML, isLlama3) = (tokenizer.SpecialId(ChatMLFormat.Begin) >= 0, tokenizer.SpecialId(Llama3ChatFormat.BeginHeader) >= 0);
+        var isMistralV7 = tokenizer.SpecialId(MistralV7ChatFormat.BeginSystem) >= 0;
         return family switch
         {
             Family.ChatML => isChatML ? new ChatMLFormat() : null,
@@ -147,6 +153,10 @@ public sealed class ChatTemplate
             Family.Llama31 => isLlama3 ? new Llama3ChatFormat(() => Llama3ChatFormat.FixedDate) : null,
             Family.Llama32 => isLlama3 ? new Llama3ChatFormat(() => time.GetLocalNow().ToString("dd MMM yyyy", CultureInfo.InvariantCulture)) : null,
             Family.Mistral => new MistralChatFormat(tokenizer.SpecialId(MistralChatFormat.Begin) >= 0),
+            Family.MistralV7 => isMistralV7 ? new MistralV7ChatFormat() : null,
+            Family.MistralSmall3 => isMistralV7
+                ? new MistralV7ChatFormat(() => MistralV7ChatFormat.Small3(time.GetLocalNow().ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)))
+                : null,
             Family.Zephyr => new ZephyrChatFormat(),
             _ => new Llama2ChatFormat(),
         };
