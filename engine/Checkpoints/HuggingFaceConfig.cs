@@ -128,7 +128,7 @@ internal sealed record HuggingFaceConfig
             throw json.Error($"has hidden_act {Printable.Of(activation)}; only silu can be run");
         }
 
-        foreach (var key in new[] { "attention_bias", "mlp_bias", "rope_interleaved", "is_encoder_decoder", "add_cross_attention" })
+        foreach (var key in new[] { "attention_bias", "mlp_bias", "rope_interleaved", "use_mrope", "is_encoder_decoder", "add_cross_attention" })
         {
             if (json.Boolean(key) == true)
             {
