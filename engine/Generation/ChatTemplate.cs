@@ -38,6 +38,8 @@ public sealed class ChatTemplate
         ["3c4ad5fa60dd8c7ccdf82fa4225864c903e107728fcaf859fa6052cb80c92ee9"] = Family.MistralV7, // Mistral Large 2411 (v7)
         ["f1c7877e0d732dc1348f22f722e6454638d895bd78ae57a6f0b419258e492c20"] = Family.MistralV7, // Mistral Small 3 2501 (v7, Tekken), without its system message
         ["2d515b34f09a7acf04d1c5c836553bf21057f9494af393d49a0ca3c697d3c17b"] = Family.MistralSmall3, // Mistral Small 3 2501 (v7, Tekken)
+        ["795ba6276beff6e84e75213f77a7e7fff71b6c587618a6ed43c1f90c2ad2334a"] = Family.DeepSeekR1, // DeepSeek-R1-Distill-Qwen and -Llama
+        ["1546232b56f9c33a5d7fcdc270b0014d67dff9c3df06737f091a4a7dee729c3a"] = Family.DeepSeek, // the same as first published
         ["66291cf0045c2425a3a667cf3cbb7af2b11f09e025c02f97245323ab79119362"] = Family.Zephyr, // Zephyr, TinyLlama-Chat
     };
 
@@ -53,6 +55,8 @@ public sealed class ChatTemplate
     private enum Family
     {
         ChatML,
+        DeepSeek,
+        DeepSeekR1,
         Llama2,
         Llama3,
         Llama31,
@@ -153,6 +157,8 @@ public sealed class ChatTemplate
             Family.Llama31 => isLlama3 ? new Llama3ChatFormat(() => Llama3ChatFormat.FixedDate) : null,
             Family.Llama32 => isLlama3 ? new Llama3ChatFormat(() => time.GetLocalNow().ToString("dd MMM yyyy", CultureInfo.InvariantCulture)) : null,
             Family.Mistral => new MistralChatFormat(tokenizer.SpecialId(MistralChatFormat.Begin) >= 0),
+            Family.DeepSeekR1 => DeepSeekChatFormat.For(tokenizer, beginsThought: true),
+            Family.DeepSeek => DeepSeekChatFormat.For(tokenizer, beginsThought: false),
             Family.MistralV7 => isMistralV7 ? new MistralV7ChatFormat() : null,
             Family.MistralSmall3 => isMistralV7
                 ? new MistralV7ChatFormat(() => MistralV7ChatFormat.Small3(time.GetLocalNow().ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)))

@@ -7,7 +7,7 @@ using Distributed.Engine.Tokenizers;
 namespace Distributed.Engine.Tests.Generation;
 
 /// <summary>
-/// Dialogs as the public templates of Llama 3 to 3.3, Mistral v1 to v7, Qwen 1.5 to 3, SmolLM2 and Zephyr write them (References/make_chats.py, run by Jinja):
+/// Dialogs as the public templates of Llama 3 to 3.3, Mistral v1 to v7, Qwen 1.5 to 3, SmolLM2, DeepSeek-R1's distillates and Zephyr write them (References/make_chats.py, run by Jinja):
 /// the tokens of each format are those of the text that the template printed, its marks as tokens where the tokenizer has them.
 /// </summary>
 public sealed partial class ChatReferenceTests
@@ -19,6 +19,7 @@ public sealed partial class ChatReferenceTests
     private static readonly Tokenizer Plain = Make([.. Marks]);
     private static readonly Tokenizer WithInstructions = Make([.. Marks, "[INST]", "[/INST]"]);
     private static readonly Tokenizer WithSystemMessages = Make([.. Marks, "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"]);
+    private static readonly Tokenizer WithDeepSeeksMarks = Make([.. Marks, "<\uff5cUser\uff5c>", "<\uff5cAssistant\uff5c>"]);
     private static readonly Tokenizer OldMistral = Make(["<s>", "</s>"]);
 
     [Fact]
@@ -29,7 +30,8 @@ public sealed partial class ChatReferenceTests
         foreach (var item in kit.RootElement.EnumerateArray())
         {
             var name = item.GetProperty("name").GetString()!;
-            var tokenizer = !name.Contains("Mistral", StringComparison.Ordinal) ? Plain : name.Contains("7B", StringComparison.Ordinal) ? OldMistral
+            var tokenizer = name.Contains("DeepSeek", StringComparison.Ordinal) ? WithDeepSeeksMarks
+                : !name.Contains("Mistral", StringComparison.Ordinal) ? Plain : name.Contains("7B", StringComparison.Ordinal) ? OldMistral
                 : name.Contains("2411", StringComparison.Ordinal) || name.Contains("2501", StringComparison.Ordinal) ? WithSystemMessages
                 : WithInstructions;
             var dialog = item.GetProperty("messages").EnumerateArray()
@@ -41,7 +43,7 @@ public sealed partial class ChatReferenceTests
             names.Add(name);
         }
 
-        Assert.Equal(18, names.Count);
+        Assert.Equal(20, names.Count);
     }
 
     // A space that the template writes behind a token is the one that such a tokenizer puts in front of a text. Behind [/INST] it is one, too, where that is text:

@@ -31,7 +31,7 @@ DIALOGS = [
 # The tokens that end and begin a text, and whether the tokenizer puts a space in front of each piece of text (SentencePiece).
 FAMILIES = {
     "zephyr": ("<s>", "</s>", True), "mistral": ("<s>", "</s>", True), "tekken": ("<s>", "</s>", False),
-    "llama": ("<|begin_of_text|>", "<|eot_id|>", False), "chatml": ("", "<|im_end|>", False),
+    "llama": ("<|begin_of_text|>", "<|eot_id|>", False), "chatml": ("", "<|im_end|>", False), "deepseek": ("<\uff5cbegin\u2581of\u2581sentence\uff5c>", "<\uff5cend\u2581of\u2581sentence\uff5c>", False),
 }
 
 
@@ -39,6 +39,8 @@ def family(name):
     lower = name.lower()
     if "mistral" in lower:
         return "tekken" if "nemo" in lower or "small" in lower else "mistral"
+    if "deepseek" in lower:
+        return "deepseek"
     return "zephyr" if "zephyr" in lower else "llama" if "llama" in lower else "chatml"
 
 
