@@ -5,6 +5,7 @@ var benchmarks = new SortedDictionary<string, Func<string[], int>>(StringCompare
     ["all-reduce"] = AllReduceBench.Run,
     ["all-reduce-cost"] = AllReduceCost.Run,
     ["attention"] = AttentionBench.Run,
+    ["choice"] = ChoiceBench.Run,
     ["end-to-end"] = EndToEndBench.Run,
     ["engine"] = EngineBench.Run,
     ["fma-peak"] = FmaPeak.Run,

@@ -12,6 +12,7 @@ namespace Distributed.Engine.Checkpoints;
 /// </summary>
 public static class CheckpointConverter
 {
+    private const long DropInterval = 32 << 20; // bytes written; of a source that is quantised eight times as many are read
     private const string IndexName = "model.safetensors.index.json";
 
     /// <summary>Converts a checkpoint.</summary>
@@ -64,7 +65,7 @@ public static class CheckpointConverter
             ? MetaFiles(source.Config, mapped, options)
             : HuggingFaceFiles(source.Config, mapped, options);
         using var partial = PartialFolder.Take(directory, files.Select(file => file.Name).ToHashSet(StringComparer.Ordinal));
-        var kept = WriteFiles(partial.Path, files, options.Layout, progress, cancellationToken);
+        var kept = WriteFiles(partial.Path, files, options.Layout, mapped, progress, cancellationToken);
         WriteJson(Path.Combine(partial.Path, configName), config);
         partial.Complete();
         return kept;
@@ -74,11 +75,12 @@ public static class CheckpointConverter
         string folder,
         List<(string Name, List<ShardTensor> Tensors)> files,
         CheckpointLayout layout,
+        MappedCheckpoint source,
         IProgress<(long Done, long Total)>? progress,
         CancellationToken cancellationToken)
     {
         var kept = 0;
-        long done = 0;
+        long done = 0, dropped = 0;
         var total = files.Sum(file => file.Tensors.Sum(SafetensorsWriter.ByteCountOf));
         foreach (var (name, tensors) in files)
         {
@@ -119,6 +121,12 @@ public static class CheckpointConverter
         {
             tensor.Fill(offset, destination);
             done += destination.Length;
+            if (Math.Abs(done - dropped) >= DropInterval)
+            {
+                source.DropPages(); // what was copied need not stay
+                dropped = done;
+            }
+
             progress?.Report((done, total));
         }
     }

@@ -35,23 +35,23 @@ internal static class CheckpointJson
             throw new CheckpointException($"{path} cannot be read: {error.Message}", error);
         }
 
+        return Parse(json, path);
+    }
+
+    /// <summary>Parses the bytes of a file, which are the document's from then on; <paramref name="path"/> names it in errors.</summary>
+    /// <inheritdoc cref="Parse(string, int, string)"/>
+    public static JsonDocument Parse(ReadOnlyMemory<byte> json, string path)
+    {
         try
         {
-            return Parse(json);
+            json = json.Span.StartsWith("\uFEFF"u8) ? json[3..] : json;
+            RequireTexts(json.Span);
+            return JsonDocument.Parse(json, new JsonDocumentOptions { MaxDepth = MaxDepth, AllowDuplicateProperties = false });
         }
         catch (JsonException error)
         {
             throw new CheckpointException($"{path} is no valid JSON: {Printable.Of(error.Message, 200)}", error);
         }
-    }
-
-    /// <inheritdoc cref="Parse(string, int, string)"/>
-    /// <exception cref="JsonException">It is no JSON.</exception>
-    public static JsonDocument Parse(ReadOnlySpan<byte> json)
-    {
-        json = json.StartsWith("\uFEFF"u8) ? json[3..] : json;
-        RequireTexts(json);
-        return JsonDocument.Parse(json.ToArray(), new JsonDocumentOptions { MaxDepth = MaxDepth, AllowDuplicateProperties = false });
     }
 
     // A document takes bytes that are no UTF-8, and halves of surrogate pairs, until somebody asks for the string.

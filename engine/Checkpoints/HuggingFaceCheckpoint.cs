@@ -12,7 +12,7 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
     private const string ConfigName = "config.json";
     private const string SingleName = "model.safetensors";
     private const string IndexName = "model.safetensors.index.json";
-    private const int MaxIndexByteCount = 64 << 20;
+    private const int MaxIndexByteCount = 2 << 20; // that of Llama 3.1 405B has 0.1 MB
     private const int MaxFileCount = 4096;
 
     private readonly ShardFile[] _files;
@@ -157,6 +157,13 @@ public sealed class HuggingFaceCheckpoint : CheckpointSource
         }
 
         using var document = CheckpointJson.Parse(path, MaxIndexByteCount, "the files that it lists");
+        return ReadMap(document, path);
+    }
+
+    /// <summary>The file of each tensor as the text of an index lists it; <paramref name="path"/> names it in errors.</summary>
+    /// <exception cref="CheckpointException">It is no index.</exception>
+    internal static Dictionary<string, string> ReadMap(JsonDocument document, string path)
+    {
         if (document.RootElement.ValueKind != JsonValueKind.Object
             || !document.RootElement.TryGetProperty("weight_map", out var weights)
             || weights.ValueKind != JsonValueKind.Object)

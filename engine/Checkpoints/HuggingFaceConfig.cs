@@ -39,6 +39,13 @@ internal sealed record HuggingFaceConfig
         return Parse(new JsonNumbers(document.RootElement, path));
     }
 
+    /// <summary>Reads the text of a config.json; <paramref name="path"/> names it in errors.</summary>
+    internal static HuggingFaceConfig Parse(ReadOnlyMemory<byte> json, string path)
+    {
+        using var document = CheckpointJson.Parse(json, path);
+        return Parse(new JsonNumbers(document.RootElement, path));
+    }
+
     /// <inheritdoc cref="Read"/>
     internal static HuggingFaceConfig Parse(JsonNumbers json)
     {
@@ -121,7 +128,7 @@ internal sealed record HuggingFaceConfig
             throw json.Error($"has hidden_act {Printable.Of(activation)}; only silu can be run");
         }
 
-        foreach (var key in new[] { "attention_bias", "mlp_bias", "rope_interleaved", "is_encoder_decoder", "add_cross_attention" })
+        foreach (var key in new[] { "attention_bias", "mlp_bias", "rope_interleaved", "use_mrope", "is_encoder_decoder", "add_cross_attention" })
         {
             if (json.Boolean(key) == true)
             {

@@ -1,4 +1,3 @@
-using System.Text.Json;
 
 namespace Distributed.Engine.Checkpoints;
 
@@ -48,17 +47,10 @@ internal sealed record LlamaParameters
     /// <summary>Reads the text of a params.json.</summary>
     /// <param name="json">UTF-8, with or without a byte order mark.</param>
     /// <param name="path">Names the file in errors.</param>
-    public static LlamaParameters Parse(ReadOnlySpan<byte> json, string path)
+    public static LlamaParameters Parse(ReadOnlyMemory<byte> json, string path)
     {
-        try
-        {
-            using var document = CheckpointJson.Parse(json);
-            return Parse(new JsonNumbers(document.RootElement, path));
-        }
-        catch (JsonException error)
-        {
-            throw new CheckpointException($"{path} is no valid JSON: {Printable.Of(error.Message, 200)}", error);
-        }
+        using var document = CheckpointJson.Parse(json, path);
+        return Parse(new JsonNumbers(document.RootElement, path));
     }
 
     /// <summary>The config, once the number of token ids is known.</summary>

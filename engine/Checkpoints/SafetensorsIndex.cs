@@ -16,6 +16,7 @@ internal sealed class SafetensorsIndex
 
     private const int MaxDimensionCount = 8;
     private const int MaxTensorNameLength = 256;
+    private const int MaxTensorCount = 1 << 16; // Llama 3.1 405B has 1138; what a tensor takes here is more than its entry in the header
     private const int LengthByteCount = sizeof(ulong);
 
     private readonly ShardFile _file;
@@ -80,6 +81,11 @@ internal sealed class SafetensorsIndex
         reader.Read();
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
+            if (_tensors.Count == MaxTensorCount)
+            {
+                throw _file.Error($"has more than {MaxTensorCount} tensors, as no Llama does");
+            }
+
             var name = NameAt(ref reader);
             reader.Read();
             if (name == "__metadata__")
@@ -108,17 +114,29 @@ internal sealed class SafetensorsIndex
         string? type = null;
         List<long>? shape = null;
         List<long>? offsets = null;
-        Require(reader.TokenType == JsonTokenType.StartObject, name, "is no object");
+        if (reader.TokenType != JsonTokenType.StartObject)
+        {
+            throw Wrong(name, "is no object");
+        }
+
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            var key = reader.GetString();
-            reader.Read();
-            switch (key)
+            if (type is null && reader.ValueTextEquals("dtype"u8))
             {
-                case "dtype" when type is null: type = reader.GetString(); break;
-                case "shape" when shape is null: shape = ReadNumbers(ref reader, name, MaxDimensionCount); break;
-                case "data_offsets" when offsets is null: offsets = ReadNumbers(ref reader, name, 2); break;
-                default: throw _file.Error($"has tensor '{Printable.Of(name)}' with the key '{Printable.Of(key ?? "")}', which no or only one tensor has");
+                reader.Read();
+                type = reader.GetString();
+            }
+            else if (shape is null && reader.ValueTextEquals("shape"u8))
+            {
+                shape = ReadNumbers(ref reader, name, MaxDimensionCount);
+            }
+            else if (offsets is null && reader.ValueTextEquals("data_offsets"u8))
+            {
+                offsets = ReadNumbers(ref reader, name, 2);
+            }
+            else
+            {
+                throw Wrong(name, $"with the key '{Printable.Of(reader.GetString() ?? "")}', which no or only one tensor has");
             }
         }
 
@@ -130,23 +148,36 @@ internal sealed class SafetensorsIndex
         var storage = StorageType.BySafetensorsName.GetValueOrDefault(type)
             ?? throw _file.Error($"has tensor '{Printable.Of(name)}' in {Printable.Of(type)}; save it again in F32, BF16 or F16");
         var size = shape.Aggregate((Int128)storage.ItemByteCount, (product, extent) => product > long.MaxValue ? product : product * extent);
-        Require(begin <= end && end <= _file.ByteCount - _dataStart, name, $"at bytes {begin} to {end}, outside of the file");
-        Require(
-            size == end - begin, name, $"with {end - begin} bytes, which is not {TensorLayout.Format([.. shape])} of {storage.Name}");
+        if (begin > end || end > _file.ByteCount - _dataStart)
+        {
+            throw Wrong(name, $"at bytes {begin} to {end}, outside of the file");
+        }
+
+        if (size != end - begin)
+        {
+            throw Wrong(name, $"with {end - begin} bytes, which is not {TensorLayout.Format([.. shape])} of {storage.Name}");
+        }
+
         return new TensorEntry(name, storage, [.. shape], _dataStart + begin, end - begin);
     }
 
     private List<long> ReadNumbers(ref Utf8JsonReader reader, string name, int maxCount)
     {
         var numbers = new List<long>();
-        Require(reader.TokenType == JsonTokenType.StartArray, name, "with a shape or data_offsets that is no list");
+        reader.Read();
+        if (reader.TokenType != JsonTokenType.StartArray)
+        {
+            throw Wrong(name, "with a shape or data_offsets that is no list");
+        }
+
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
-            Require(
-                numbers.Count < maxCount && reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number) && number >= 0,
-                name,
-                $"with a shape or data_offsets that is not at most {maxCount} numbers from 0");
-            numbers.Add(reader.GetInt64());
+            if (numbers.Count == maxCount || reader.TokenType != JsonTokenType.Number || !reader.TryGetInt64(out var number) || number < 0)
+            {
+                throw Wrong(name, $"with a shape or data_offsets that is not at most {maxCount} numbers from 0");
+            }
+
+            numbers.Add(number);
         }
 
         return numbers;
@@ -158,7 +189,11 @@ internal sealed class SafetensorsIndex
         var next = _dataStart;
         foreach (var tensor in _tensors.Values.OrderBy(tensor => tensor.Offset).ThenBy(tensor => tensor.ByteCount))
         {
-            Require(tensor.Offset == next, tensor.Name, $"at byte {tensor.Offset}, where the one before it ends at {next}");
+            if (tensor.Offset != next)
+            {
+                throw Wrong(tensor.Name, $"at byte {tensor.Offset}, where the one before it ends at {next}");
+            }
+
             next += tensor.ByteCount;
         }
 
@@ -168,11 +203,5 @@ internal sealed class SafetensorsIndex
         }
     }
 
-    private void Require(bool condition, string name, string problem)
-    {
-        if (!condition)
-        {
-            throw _file.Error($"has tensor '{Printable.Of(name)}' {problem}");
-        }
-    }
+    private CheckpointException Wrong(string name, string problem) => _file.Error($"has tensor '{Printable.Of(name)}' {problem}");
 }

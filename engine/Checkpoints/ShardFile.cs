@@ -9,18 +9,23 @@ namespace Distributed.Engine.Checkpoints;
 internal sealed class ShardFile : IDisposable
 {
     private readonly DateTime _lastWriteTimeUtc;
+    private readonly ReadOnlyMemory<byte>? _bytes; // of a file that is none
+    private readonly SafeFileHandle? _handle;
 
     private ShardFile(string path, SafeFileHandle handle)
     {
         Path = path;
-        Handle = handle;
+        _handle = handle;
         ByteCount = RandomAccess.GetLength(handle);
         _lastWriteTimeUtc = File.GetLastWriteTimeUtc(handle);
     }
 
+    private ShardFile(string path, ReadOnlyMemory<byte> bytes) => (Path, _bytes, ByteCount) = (path, bytes, bytes.Length);
+
     public string Path { get; }
 
-    public SafeFileHandle Handle { get; }
+    /// <exception cref="InvalidOperationException">It is no file but bytes.</exception>
+    public SafeFileHandle Handle => _handle ?? throw new InvalidOperationException($"{Path} is in memory and cannot be mapped.");
 
     public long ByteCount { get; }
 
@@ -54,12 +59,22 @@ internal sealed class ShardFile : IDisposable
         }
     }
 
+    /// <summary>Bytes in the place of a file, which can be read but not mapped: a million of them are made in the time in which thousands of files are.</summary>
+    public static ShardFile OfBytes(string path, ReadOnlyMemory<byte> bytes)
+        => bytes.IsEmpty ? throw new CheckpointException($"{path} is empty; download it again.") : new ShardFile(path, bytes);
+
     /// <summary>
     /// Fills <paramref name="buffer"/> from <paramref name="offset"/>; the caller has checked that the file is that long.
     /// </summary>
     /// <exception cref="CheckpointException">The disk fails, or the file was cut since it was opened.</exception>
     public void Read(long offset, Span<byte> buffer)
     {
+        if (_bytes is { } bytes)
+        {
+            bytes.Span.Slice((int)offset, buffer.Length).CopyTo(buffer);
+            return;
+        }
+
         try
         {
             while (!buffer.IsEmpty)
@@ -95,5 +110,5 @@ internal sealed class ShardFile : IDisposable
     /// <summary>An error whose sentence begins with the file's path.</summary>
     public CheckpointException Error(string problem) => new($"{Path} {problem}.");
 
-    public void Dispose() => Handle.Dispose();
+    public void Dispose() => _handle?.Dispose();
 }

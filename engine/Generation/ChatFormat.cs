@@ -23,8 +23,8 @@ public abstract class ChatFormat
     internal abstract IReadOnlyList<string> TemplateMarks { get; }
 
     /// <summary>
-    /// The format of a model: that of its chat template where it is a known one; else Llama 3's or ChatML where the tokenizer has its marks, Mistral's
-    /// for its architecture, else Llama 2's.
+    /// The format of a model: that of its chat template where it is a known one; else Llama 3's, ChatML or Mistral's of version 7 where the tokenizer has its marks, Mistral's
+    /// older one for its architecture, else Llama 2's.
     /// </summary>
     /// <param name="checkpoint">The model.</param>
     /// <param name="tokenizer">Its tokenizer.</param>
@@ -37,6 +37,7 @@ public abstract class ChatFormat
         return template?.ToFormat(tokenizer, enableThinking) is { } known ? known
             : tokenizer.SpecialId(Llama3ChatFormat.BeginHeader) >= 0 ? new Llama3ChatFormat()
             : tokenizer.SpecialId(ChatMLFormat.Begin) >= 0 ? new ChatMLFormat()
+            : tokenizer.SpecialId(MistralV7ChatFormat.BeginSystem) >= 0 ? new MistralV7ChatFormat()
             : checkpoint.Family == ModelFamily.Mistral ? new MistralChatFormat(tokenizer.SpecialId(MistralChatFormat.Begin) >= 0)
             : new Llama2ChatFormat();
     }

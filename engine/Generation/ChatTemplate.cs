@@ -12,8 +12,7 @@ namespace Distributed.Engine.Generation;
 /// </summary>
 public sealed class ChatTemplate
 {
-    private const int MaxByteCount = 64 << 20;
-    private const string ConfigName = "tokenizer_config.json";
+    private const int MaxByteCount = 4 << 20;
     private const string TemplateName = "chat_template.jinja";
 
     // SHA-256 of the texts as public repositories carry them (that of Mistral v0.1 is derived from its description), without a line end behind them.
@@ -36,6 +35,11 @@ public sealed class ChatTemplate
         ["1c6594f8393552ef16bbf3ddecb67d8258fb8d66339a1a092a8f8496061f02d3"] = Family.Mistral, // Mistral 7B Instruct v0.2, with system messages
         ["1127255163dd25a2fd472f9901035aa9e78dc77ca33efdd010f5c8ea87e5d436"] = Family.Mistral, // Mistral Nemo (v3, Tekken)
         ["9074ed36d7503f0f63bd70ef4a0db1e12ec90718aef446404917f5ee3216e2f3"] = Family.Mistral, // Mistral Large 2407 (v3)
+        ["3c4ad5fa60dd8c7ccdf82fa4225864c903e107728fcaf859fa6052cb80c92ee9"] = Family.MistralV7, // Mistral Large 2411 (v7)
+        ["f1c7877e0d732dc1348f22f722e6454638d895bd78ae57a6f0b419258e492c20"] = Family.MistralV7, // Mistral Small 3 2501 (v7, Tekken), without its system message
+        ["2d515b34f09a7acf04d1c5c836553bf21057f9494af393d49a0ca3c697d3c17b"] = Family.MistralSmall3, // Mistral Small 3 2501 (v7, Tekken)
+        ["795ba6276beff6e84e75213f77a7e7fff71b6c587618a6ed43c1f90c2ad2334a"] = Family.DeepSeekR1, // DeepSeek-R1-Distill-Qwen and -Llama
+        ["1546232b56f9c33a5d7fcdc270b0014d67dff9c3df06737f091a4a7dee729c3a"] = Family.DeepSeek, // the same as first published
         ["66291cf0045c2425a3a667cf3cbb7af2b11f09e025c02f97245323ab79119362"] = Family.Zephyr, // Zephyr, TinyLlama-Chat
     };
 
@@ -51,11 +55,15 @@ public sealed class ChatTemplate
     private enum Family
     {
         ChatML,
+        DeepSeek,
+        DeepSeekR1,
         Llama2,
         Llama3,
         Llama31,
         Llama32,
         Mistral,
+        MistralSmall3,
+        MistralV7,
         Qwen15,
         Qwen2,
         Qwen25,
@@ -81,7 +89,7 @@ public sealed class ChatTemplate
     {
         ArgumentNullException.ThrowIfNull(tokenizerPath);
         var folder = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(tokenizerPath))!; // a file is in a folder
-        var (template, config) = (System.IO.Path.Combine(folder, TemplateName), System.IO.Path.Combine(folder, ConfigName));
+        var (template, config) = (System.IO.Path.Combine(folder, TemplateName), System.IO.Path.Combine(folder, TokenizerConfig.Name));
         try
         {
             if (new FileInfo(template) is { Exists: true, Length: <= MaxByteCount })
@@ -89,17 +97,7 @@ public sealed class ChatTemplate
                 return new ChatTemplate(template, File.ReadAllText(template));
             }
 
-            if (new FileInfo(config) is not { Exists: true, Length: <= MaxByteCount })
-            {
-                return null;
-            }
-
-            using var document = JsonDocument.Parse(File.ReadAllBytes(config));
-            return document.RootElement.ValueKind == JsonValueKind.Object
-                && document.RootElement.TryGetProperty("chat_template", out var value)
-                && TextOf(value) is { } text
-                    ? new ChatTemplate(config, text)
-                    : null;
+            return TokenizerConfig.Beside(tokenizerPath)?.ChatTemplate() is { } text ? new ChatTemplate(config, text) : null;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or JsonException or InvalidOperationException)
         {
@@ -146,6 +144,7 @@ public sealed class ChatTemplate
         }
 
         var (isChatML, isLlama3) = (tokenizer.SpecialId(ChatMLFormat.Begin) >= 0, tokenizer.SpecialId(Llama3ChatFormat.BeginHeader) >= 0);
+        var isMistralV7 = tokenizer.SpecialId(MistralV7ChatFormat.BeginSystem) >= 0;
         return family switch
         {
             Family.ChatML => isChatML ? new ChatMLFormat() : null,
@@ -158,6 +157,12 @@ public sealed class ChatTemplate
             Family.Llama31 => isLlama3 ? new Llama3ChatFormat(() => Llama3ChatFormat.FixedDate) : null,
             Family.Llama32 => isLlama3 ? new Llama3ChatFormat(() => time.GetLocalNow().ToString("dd MMM yyyy", CultureInfo.InvariantCulture)) : null,
             Family.Mistral => new MistralChatFormat(tokenizer.SpecialId(MistralChatFormat.Begin) >= 0),
+            Family.DeepSeekR1 => DeepSeekChatFormat.For(tokenizer, beginsThought: true),
+            Family.DeepSeek => DeepSeekChatFormat.For(tokenizer, beginsThought: false),
+            Family.MistralV7 => isMistralV7 ? new MistralV7ChatFormat() : null,
+            Family.MistralSmall3 => isMistralV7
+                ? new MistralV7ChatFormat(() => MistralV7ChatFormat.Small3(time.GetLocalNow().ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)))
+                : null,
             Family.Zephyr => new ZephyrChatFormat(),
             _ => new Llama2ChatFormat(),
         };
@@ -169,17 +174,4 @@ public sealed class ChatTemplate
         text = text.Replace("\\n", "\n", StringComparison.Ordinal);
         return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text.EndsWith('\n') ? text[..^1] : text)));
     }
-
-    // A text, or several by name of which "default" is for dialogs.
-    private static string? TextOf(JsonElement value) => value.ValueKind switch
-    {
-        JsonValueKind.String => value.GetString(),
-        JsonValueKind.Array => value.EnumerateArray()
-            .Where(item => item.ValueKind == JsonValueKind.Object
-                && item.TryGetProperty("name", out var name) && name.ValueKind == JsonValueKind.String && name.GetString() == "default"
-                && item.TryGetProperty("template", out var template) && template.ValueKind == JsonValueKind.String)
-            .Select(item => item.GetProperty("template").GetString())
-            .FirstOrDefault(),
-        _ => null,
-    };
 }

@@ -16,6 +16,7 @@ internal sealed class TokenChoice
     private readonly Nucleus _nucleus = new();
     private readonly DescendingOrder _order = new();
     private readonly RowTail _tail;
+    private readonly NucleusSelection _selection;
     private readonly AdjustedLogits _adjusted;
     private readonly LogitCandidate[] _candidates = new LogitCandidate[LogitsPiece.MaxCandidateCount];
 
@@ -25,6 +26,7 @@ internal sealed class TokenChoice
     {
         _leader = leader;
         _tail = new RowTail(kernels);
+        _selection = new NucleusSelection(kernels);
         _adjusted = new AdjustedLogits(kernels);
     }
 
@@ -128,7 +130,7 @@ internal sealed class TokenChoice
     }
 
     // The nucleus holds the candidates and needs more. Where all tokens are kept their order is anybody's choice: the candidates, then the others as they lie, which
-    // needs no sorting. Otherwise the walk goes on behind the candidates in descending order.
+    // needs no sorting. Otherwise the walk goes on behind the candidates in descending order, or its result is found without walking.
     private (int TokenId, float Logit) DrawFromRow(
         ReadOnlySpan<float> row, ReadOnlySpan<LogitCandidate> candidates, SamplingOptions options, double unit)
     {
@@ -142,6 +144,11 @@ internal sealed class TokenChoice
 
             var drawn = _tail.Draw(row, tokenIds[..candidates.Length], _nucleus, unit);
             return drawn.TokenId >= 0 ? drawn : _nucleus.Draw(unit);
+        }
+
+        if (_selection.TryDraw(row, _nucleus, unit, out var selected))
+        {
+            return selected;
         }
 
         var last = candidates.IsEmpty ? new LogitCandidate(-1, float.PositiveInfinity) : candidates[^1];

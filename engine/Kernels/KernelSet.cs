@@ -55,6 +55,9 @@ internal abstract unsafe class KernelSet
     /// <inheritdoc cref="LogitsKernel.Summarize"/>
     public abstract LogitsGroup Summarize(float* logits, int length, float temperature);
 
+    /// <inheritdoc cref="LogitsKernel.Probabilities"/>
+    public abstract void Probabilities(float* logits, float* y, int length, float temperature, float maximum, float sum);
+
     private static KernelSet[] FindSupported()
     {
         var sets = new List<KernelSet>();
@@ -120,4 +123,7 @@ internal sealed unsafe class KernelSet<TLanes, TDot>(string name) : KernelSet
 
     public override LogitsGroup Summarize(float* logits, int length, float temperature)
         => LogitsKernel.Summarize<TLanes>(logits, length, temperature);
+
+    public override void Probabilities(float* logits, float* y, int length, float temperature, float maximum, float sum)
+        => LogitsKernel.Probabilities<TLanes>(logits, y, length, temperature, maximum, sum);
 }

@@ -60,6 +60,24 @@ internal static unsafe class LogitsKernel
         return new LogitsGroup(maximum, LaneOperations.Sum(sum), scaledSum);
     }
 
+    /// <summary>y [length] = exp(logits / temperature - maximum) / sum, as one logit alone would give it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Probabilities<TLanes>(float* logits, float* y, int length, float temperature, float maximum, float sum)
+        where TLanes : unmanaged, ILanes<TLanes>
+    {
+        var (divisor, shift, total) = (TLanes.Create(temperature), TLanes.Create(maximum), TLanes.Create(sum));
+        var whole = length & ~15;
+        for (var i = 0; i < whole; i += 16)
+        {
+            TLanes.Store(Exponential.Exp((TLanes.Load(logits + i) / divisor) - shift) / total, y + i);
+        }
+
+        for (var i = whole; i < length; i++)
+        {
+            y[i] = Exponential.Exp((logits[i] / temperature) - maximum) / sum;
+        }
+    }
+
     /// <summary>The first place of <paramref name="value"/> in logits [length]; -1 where it is not.</summary>
     public static int IndexOf(float* logits, int length, float value) => new ReadOnlySpan<float>(logits, length).IndexOf(value);
 

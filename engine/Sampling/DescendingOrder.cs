@@ -31,7 +31,7 @@ internal sealed class DescendingOrder
         Array.Clear(_ends);
         for (var tokenId = 0; tokenId < logits.Length; tokenId++)
         {
-            var key = ((ulong)~Ascending(logits[tokenId]) << 32) | (uint)tokenId;
+            var key = ((ulong)Key(logits[tokenId]) << 32) | (uint)tokenId;
             _unordered[tokenId] = key;
             _ends[Bucket(key)]++;
         }
@@ -67,12 +67,14 @@ internal sealed class DescendingOrder
         return _tokenIds.AsSpan(start, _next - start);
     }
 
-    private static int Bucket(ulong key) => (int)(key >> (64 - BucketBits));
-
-    // An unsigned number that grows with the float: its bits, all turned over where it is negative. Adding 0 makes one of -0 and +0.
-    private static uint Ascending(float value)
+    /// <summary>
+    /// An unsigned number that falls as the logit grows: its bits, all but the sign turned over where that is positive. Adding 0 makes one of -0 and +0.
+    /// </summary>
+    public static uint Key(float logit)
     {
-        var bits = BitConverter.SingleToUInt32Bits(value + 0f);
-        return (bits & 0x8000_0000) != 0 ? ~bits : bits | 0x8000_0000;
+        var bits = BitConverter.SingleToInt32Bits(logit + 0f);
+        return (uint)(bits ^ (~(bits >> 31) & int.MaxValue));
     }
+
+    private static int Bucket(ulong key) => (int)(key >> (64 - BucketBits));
 }

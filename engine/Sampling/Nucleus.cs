@@ -21,13 +21,15 @@ internal sealed class Nucleus
     private double[] _masses = new double[64]; // probability of this token and all before it
     private float _maximum;
     private float _sum;
-    private float _topP;
 
     /// <summary>Number of tokens kept.</summary>
     public int Count { get; private set; }
 
     /// <summary>Divides the logits.</summary>
     public float Temperature { get; private set; }
+
+    /// <summary>Mass to keep.</summary>
+    public float TopP { get; private set; }
 
     /// <summary>Probability of all tokens kept.</summary>
     public double Mass => Count == 0 ? 0 : _masses[Count - 1];
@@ -39,7 +41,7 @@ internal sealed class Nucleus
     /// <param name="topP">Mass to keep, 0 to 1.</param>
     public void Begin(float temperature, float maximum, float sum, float topP)
     {
-        (Temperature, _maximum, _sum, _topP) = (temperature, maximum, sum, topP);
+        (Temperature, _maximum, _sum, TopP) = (temperature, maximum, sum, topP);
         Count = 0;
     }
 
@@ -49,12 +51,21 @@ internal sealed class Nucleus
     /// <summary>The probability of a token of the row.</summary>
     public float ProbabilityOf(float logit) => Exponential.Exp((logit / Temperature) - _maximum) / _sum;
 
+    /// <summary>The probabilities of all tokens of the row, each with the bits of <see cref="ProbabilityOf"/>.</summary>
+    public unsafe void Probabilities(KernelSet kernels, ReadOnlySpan<float> row, Span<float> probabilities)
+    {
+        fixed (float* logits = row, result = probabilities[..row.Length])
+        {
+            kernels.Probabilities(logits, result, row.Length, Temperature, _maximum, _sum);
+        }
+    }
+
     /// <summary>Feeds the next token by its probability.</summary>
     /// <inheritdoc cref="TryAdd(int, float)"/>
     public bool TryAdd(int tokenId, float logit, float probability)
     {
         var mass = Mass + probability;
-        if ((float)mass - probability > _topP)
+        if ((float)mass - probability > TopP)
         {
             return false;
         }
@@ -77,7 +88,7 @@ internal sealed class Nucleus
     /// Whether <see cref="Draw"/> gives the same whatever is fed from here on: where all tokens are kept their mass is 1, so the walk may end as soon as it has
     /// passed <paramref name="unit"/>.
     /// </summary>
-    public bool Decides(double unit) => _topP >= 1 && _masses[Count - 1] > unit;
+    public bool Decides(double unit) => TopP >= 1 && _masses[Count - 1] > unit;
 
     /// <summary>
     /// Draws a token in proportion to its probability: the first whose cumulated mass exceeds <paramref name="unit"/> of the nucleus' mass, which is
@@ -87,7 +98,7 @@ internal sealed class Nucleus
     public (int TokenId, float Logit) Draw(double unit)
     {
         var mass = _masses[Count - 1];
-        var target = _topP >= 1 && mass > unit ? unit : unit * mass; // rounding may leave the mass of all below 1
+        var target = TopP >= 1 && mass > unit ? unit : unit * mass; // rounding may leave the mass of all below 1
         var first = 0;
         for (var last = Count - 1; first < last;)
         {

@@ -2,22 +2,6 @@ using System.Collections.Immutable;
 
 namespace Distributed.Engine.Tokenizers;
 
-/// <summary>What a token is to a text.</summary>
-internal enum TokenKind
-{
-    /// <summary>Text, made by merging. An id that no token has is one without bytes.</summary>
-    Normal,
-
-    /// <summary>Text that is taken whole before anything is merged.</summary>
-    Added,
-
-    /// <summary>A mark that no text contains, whatever it says.</summary>
-    Special,
-}
-
-/// <summary>A token: its bytes in UTF-8 or, over bytes, as they are.</summary>
-internal readonly record struct BytePairToken(TokenKind Kind, byte[] Bytes);
-
 /// <summary>What a file says about a byte-pair tokenizer, checked.</summary>
 internal sealed record BytePairModel
 {
@@ -27,7 +11,7 @@ internal sealed record BytePairModel
     public required string Path { get; init; }
 
     /// <summary>[id]</summary>
-    public required ImmutableArray<BytePairToken> Tokens { get; init; }
+    public required TokenList Tokens { get; init; }
 
     /// <summary>Which neighbours merge.</summary>
     public required MergeRanks Merges { get; init; }

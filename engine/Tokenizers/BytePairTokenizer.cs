@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using System.Text;
 
 namespace Distributed.Engine.Tokenizers;
@@ -14,54 +13,48 @@ internal sealed class BytePairTokenizer : Tokenizer
     private readonly BytePairModel _model;
     private readonly PieceTable _pieces;
     private readonly SortedPieces? _added; // tokens that are taken whole wherever they stand; null for none
-    private readonly FrozenDictionary<string, int> _special;
+    private readonly PieceTable _special;
 
     /// <exception cref="TokenizerFormatException">The model contradicts itself.</exception>
     public BytePairTokenizer(BytePairModel model)
     {
         _model = model;
-        _pieces = new PieceTable(model.Tokens.Length);
-        for (var id = 0; id < model.Tokens.Length; id++)
+        var tokens = model.Tokens;
+        var ids = Enumerable.Range(0, tokens.Count);
+        _pieces = new PieceTable(ids.Count(id => tokens.Kind(id) != TokenKind.Special), tokens.Memory);
+        _special = new PieceTable(ids.Count(IsNamed), tokens.Memory);
+        for (var id = 0; id < tokens.Count; id++)
         {
-            if (model.Tokens[id] is { Kind: not TokenKind.Special, Bytes: var bytes } && !_pieces.TryAdd(bytes, id))
+            if (tokens.Kind(id) != TokenKind.Special ? !_pieces.TryAdd(id) : IsNamed(id) && !_special.TryAdd(id))
             {
-                throw model.Error($"has token {id} twice");
+                throw model.Error($"has the {(tokens.Kind(id) == TokenKind.Special ? "special token" : "token")} {id} twice");
             }
         }
 
-        if (model.Tokens.Any(token => token.Kind == TokenKind.Added))
+        if (ids.Any(id => tokens.Kind(id) == TokenKind.Added))
         {
-            _added = new SortedPieces(Enumerable.Range(0, model.Tokens.Length).Where(id => model.Tokens[id].Kind == TokenKind.Added), id => model.Tokens[id].Bytes);
+            _added = new SortedPieces(ids.Where(id => tokens.Kind(id) == TokenKind.Added), tokens.Memory);
         }
 
-        var special = new Dictionary<string, int>(StringComparer.Ordinal);
-        foreach (var (id, token) in model.Tokens.Index().Where(token => token.Item is { Kind: TokenKind.Special, Bytes.Length: > 0 }))
-        {
-            if (!special.TryAdd(Encoding.UTF8.GetString(token.Bytes), id))
-            {
-                throw model.Error($"has the special token {id} twice");
-            }
-        }
-
-        _special = special.ToFrozenDictionary(StringComparer.Ordinal);
+        bool IsNamed(int id) => tokens.Kind(id) == TokenKind.Special && tokens.Bytes(id).Length > 0;
     }
 
     public override string Kind
         => $"{(_model.IsByteLevel ? "BPE over bytes" : "BPE over characters")} ({(_model.Path.EndsWith(".json", StringComparison.OrdinalIgnoreCase) ? "tokenizer.json" : "tiktoken")})";
 
-    public override int VocabularySize => _model.Tokens.Length;
+    public override int VocabularySize => _model.Tokens.Count;
 
     public override int BosId => _model.BosId;
 
     public override int EosId => _model.EosId;
 
-    public override int SpecialId(string token) => _special.GetValueOrDefault(token, -1);
+    public override int SpecialId(string token) => _special.TryFind(Encoding.UTF8.GetBytes(token), out var id) ? id : -1;
 
     public override string Piece(int id)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(id);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(id, VocabularySize);
-        return Encoding.UTF8.GetString(_model.Tokens[id].Bytes);
+        return Encoding.UTF8.GetString(_model.Tokens.Bytes(id));
     }
 
     public override int[] Encode(string text, bool bos, bool eos)
@@ -98,13 +91,13 @@ internal sealed class BytePairTokenizer : Tokenizer
     internal override ReadOnlySpan<byte> BytesOf(int id)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(id);
-        if (id >= VocabularySize || _model.Tokens[id].Kind == TokenKind.Special)
+        if (id >= VocabularySize || _model.Tokens.Kind(id) == TokenKind.Special)
         {
             return [];
         }
 
         var value = _model.IsByteLevel ? -1 : _model.ByteOf(id);
-        return _model.IsByteLevel || _model.Tokens[id].Kind == TokenKind.Added ? _model.Tokens[id].Bytes
+        return _model.IsByteLevel || _model.Tokens.Kind(id) == TokenKind.Added ? _model.Tokens.Bytes(id)
             : value >= 0 ? BytePairModel.SingleBytes.Slice(value, 1)
             : [];
     }
@@ -112,12 +105,12 @@ internal sealed class BytePairTokenizer : Tokenizer
     internal override string TextOf(int id, bool atStart, out bool startConsumed)
     {
         startConsumed = false;
-        if (id >= VocabularySize || _model.Tokens[id].Kind == TokenKind.Special)
+        if (id >= VocabularySize || _model.Tokens.Kind(id) == TokenKind.Special)
         {
             return "";
         }
 
-        var text = Encoding.UTF8.GetString(_model.Tokens[id].Bytes).Replace('\u2581', ' ');
+        var text = Encoding.UTF8.GetString(_model.Tokens.Bytes(id)).Replace('\u2581', ' ');
         startConsumed = atStart && _model.AddsDummyPrefix && text.StartsWith(' ');
         return startConsumed ? text[1..] : text;
     }

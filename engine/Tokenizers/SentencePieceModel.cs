@@ -41,9 +41,9 @@ internal sealed class SentencePieceModel
     private const int BytePairEncoding = 2;
 
     private readonly string _path;
-    private readonly List<Piece> _pieces = [];
+    private readonly List<Piece> _pieces;
 
-    private SentencePieceModel(string path) => _path = path;
+    private SentencePieceModel(string path, List<Piece> pieces) => (_path, _pieces) = (path, pieces);
 
     public IReadOnlyList<Piece> Pieces => _pieces;
 
@@ -105,16 +105,16 @@ internal sealed class SentencePieceModel
 
     /// <summary>A unigram model that a tokenizer.json holds.</summary>
     /// <param name="path">Names the file in errors.</param>
-    /// <param name="pieces">[id]</param>
+    /// <param name="pieces">[id], the model's from then on.</param>
     /// <param name="characters">What characters become; <see langword="null"/> where they stay.</param>
     /// <param name="ends">The names of the control pieces for the two ends of a text; empty for none.</param>
-    public static SentencePieceModel OfUnigram(string path, IEnumerable<Piece> pieces, CharacterMap? characters, (string Bos, string Eos) ends)
+    public static SentencePieceModel OfUnigram(string path, List<Piece> pieces, CharacterMap? characters, (string Bos, string Eos) ends)
     {
-        var model = new SentencePieceModel(path) { NeedsEnds = false, Characters = characters, BosPiece = ends.Bos, EosPiece = ends.Eos };
-        foreach (var piece in pieces)
+        var model = new SentencePieceModel(path, pieces) { NeedsEnds = false, Characters = characters, BosPiece = ends.Bos, EosPiece = ends.Eos };
+        for (var id = 0; id < pieces.Count; id++)
         {
-            model.Add(piece);
-            model.ByteFallback |= piece.Kind == PieceKind.Byte;
+            pieces[id] = model.Checked(pieces[id], id);
+            model.ByteFallback |= pieces[id].Kind == PieceKind.Byte;
         }
 
         return model;
@@ -123,7 +123,7 @@ internal sealed class SentencePieceModel
     /// <summary>Reads the bytes of a tokenizer.model; <paramref name="path"/> names it in errors.</summary>
     public static SentencePieceModel Parse(byte[] bytes, string path)
     {
-        var model = new SentencePieceModel(path);
+        var model = new SentencePieceModel(path, []);
         model.RequireSentencePiece(bytes);
         try
         {
@@ -194,24 +194,24 @@ internal sealed class SentencePieceModel
             }
         }
 
-        Add(new Piece(text, score, kind));
+        _pieces.Add(Checked(new Piece(text, score, kind), _pieces.Count));
     }
 
-    private void Add(Piece piece)
+    private Piece Checked(Piece piece, int id)
     {
         var (text, score, kind) = piece;
-        if (_pieces.Count == MaxPieceCount)
+        if (id >= MaxPieceCount)
         {
             throw Error($"has more than {MaxPieceCount} pieces");
         }
 
         if (text.Length is 0 or > MaxPieceByteCount || !Utf8.IsValid(text.Span) || !float.IsFinite(score) || !Enum.IsDefined(kind))
         {
-            throw Error($"has a damaged piece {_pieces.Count} ({text.Length} bytes, score {score}, type {(int)kind}); download it again");
+            throw Error($"has a damaged piece {id} ({text.Length} bytes, score {score}, type {(int)kind}); download it again");
         }
 
         // -0 and 0 are one score: their order must not depend on the sign.
-        _pieces.Add(new Piece(text, score + 0f, kind));
+        return new Piece(text, score + 0f, kind);
     }
 
     private void ReadTrainer(ProtobufReader input)

@@ -14,7 +14,7 @@ public sealed class SentencePieceTokenizer : Tokenizer
 
     private readonly SentencePieceModel _model;
     private readonly PieceSegmenter _segmenter;
-    private readonly PieceTable _otherPieces = new();    // those that are no text
+    private readonly PieceTable _otherPieces;    // those that are no text
     private readonly SortedPieces? _userDefined;    // null where the model defines none, as Llama's
     private readonly string?[] _texts;    // [id], U+2581 as a space; null while nobody has asked for it
     private readonly int[] _byteIds = [.. Enumerable.Repeat(-1, 256)];    // [byte]
@@ -27,13 +27,14 @@ public sealed class SentencePieceTokenizer : Tokenizer
         _bytes = new short[model.Pieces.Count];
         Array.Fill(_bytes, (short)-1);
 
-        var textPieces = new PieceTable(model.Pieces.Count);
+        var textCount = model.Pieces.Count(piece => IsText(piece.Kind));
+        var textPieces = new PieceTable(textCount, id => model.Pieces[id].Utf8);
+        _otherPieces = new PieceTable(model.Pieces.Count - textCount, id => model.Pieces[id].Utf8);
         UnknownId = -1;
         for (var id = 0; id < model.Pieces.Count; id++)
         {
-            var (utf8, _, kind) = model.Pieces[id];
-            var isText = kind is PieceKind.Normal or PieceKind.UserDefined or PieceKind.Unused;
-            if (!(isText ? textPieces : _otherPieces).TryAdd(utf8, id))
+            var kind = model.Pieces[id].Kind;
+            if (!(IsText(kind) ? textPieces : _otherPieces).TryAdd(id))
             {
                 throw model.Error($"has piece {id} twice; download it again");
             }
@@ -186,6 +187,8 @@ public sealed class SentencePieceTokenizer : Tokenizer
                 return text[1..];
         }
     }
+
+    private static bool IsText(PieceKind kind) => kind is PieceKind.Normal or PieceKind.UserDefined or PieceKind.Unused;
 
     private void RequireId(int id)
     {

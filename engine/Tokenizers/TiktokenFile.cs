@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Buffers.Text;
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Text;
@@ -50,7 +52,7 @@ internal static class TiktokenFile
     /// <exception cref="TokenizerFormatException">The file is damaged or no tokenizer of Llama 3.</exception>
     public static Tokenizer Load(string path)
     {
-        var tokens = new List<BytePairToken>(TokenCount + SpecialCount);
+        var tokens = new List<byte[]>(TokenCount);
         try
         {
             if (new FileInfo(path).Length is > MaxByteCount and var length)
@@ -58,9 +60,17 @@ internal static class TiktokenFile
                 throw new TokenizerFormatException($"{path} has {length} bytes; a tokenizer.model of Llama 3 has at most {MaxByteCount}.");
             }
 
-            foreach (var line in File.ReadLines(path, Encoding.ASCII).Where(line => line.Length > 0))
+            ReadOnlySpan<byte> text = File.ReadAllBytes(path);
+            while (!text.IsEmpty && tokens.Count <= TokenCount)
             {
-                tokens.Add(new BytePairToken(TokenKind.Normal, Parse(line, tokens.Count, path)));
+                var end = text.IndexOf((byte)'\n');
+                var line = end < 0 ? text : text[..end];
+                text = text[(end < 0 ? text.Length : end + 1)..];
+                line = line.EndsWith("\r"u8) ? line[..^1] : line;
+                if (!line.IsEmpty)
+                {
+                    tokens.Add(Parse(line, tokens.Count, path));
+                }
             }
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
@@ -70,24 +80,29 @@ internal static class TiktokenFile
 
         return tokens.Count == TokenCount
             ? Create(path, tokens)
-            : throw new TokenizerFormatException($"{path} has {tokens.Count} tokens; of tiktoken's files only Llama 3's with {TokenCount} can be read.");
+            : throw new TokenizerFormatException($"{path} has {(tokens.Count > TokenCount ? "more than 128000" : tokens.Count)} tokens; of tiktoken's files only Llama 3's with {TokenCount} can be read.");
     }
 
     /// <summary>A tokenizer of these tokens, ranked as they follow each other, and the special ones behind them.</summary>
-    internal static Tokenizer Create(string path, IReadOnlyList<BytePairToken> ranked)
+    internal static Tokenizer Create(string path, IReadOnlyList<byte[]> ranked)
     {
-        var table = new PieceTable();
-        foreach (var (id, token) in ranked.Index())
+        var tokens = new TokenList(ranked.Count + SpecialCount, ranked.Sum(bytes => bytes.Length) + (SpecialCount * 64));
+        var table = new PieceTable(ranked.Count, tokens.Memory);
+        foreach (var (id, bytes) in ranked.Index())
         {
-            table.TryAdd(token.Bytes, id);
+            tokens.Set(id, TokenKind.Normal, bytes);
+            table.TryAdd(id);
         }
 
-        var special = Enumerable.Range(0, SpecialCount).Select(number => new BytePairToken(
-            TokenKind.Special, Encoding.UTF8.GetBytes(SpecialNames.GetValueOrDefault(number) ?? Reserved(number))));
+        for (var number = 0; number < SpecialCount; number++)
+        {
+            tokens.Set(ranked.Count + number, TokenKind.Special, Encoding.UTF8.GetBytes(SpecialNames.GetValueOrDefault(number) ?? Reserved(number)));
+        }
+
         return new BytePairTokenizer(new BytePairModel
         {
             Path = path,
-            Tokens = [.. ranked, .. special],
+            Tokens = tokens,
             Merges = new RankedTokens(table),
             ByteIds = ByteIds(path, table),
             IsByteLevel = true,
@@ -108,13 +123,18 @@ internal static class TiktokenFile
                 : throw new TokenizerFormatException($"{path} has no token for the byte {value}; download it again.")),
         ];
 
-    private static byte[] Parse(string line, int rank, string path)
-        => line.Split(' ') is [var base64, var number]
-            && int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var found)
+    private static byte[] Parse(ReadOnlySpan<byte> line, int rank, string path)
+    {
+        var space = line.IndexOf((byte)' ');
+        Span<byte> bytes = stackalloc byte[MaxTokenByteCount];
+        return space > 0
+            && int.TryParse(line[(space + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out var found)
             && found == rank
-            && TryDecode(base64) is { Length: > 0 and <= MaxTokenByteCount } bytes
-                ? bytes
+            && Base64.DecodeFromUtf8(line[..space], bytes, out _, out var count) == OperationStatus.Done
+            && count > 0
+                ? bytes[..count].ToArray()
                 : throw new TokenizerFormatException($"{path}, line {rank + 1}, is not a token in base64 and the rank {rank}; download it again.");
+    }
 
     private static byte[]? TryDecode(string base64)
     {

@@ -1,33 +1,57 @@
-using System.Collections.Immutable;
-using System.Globalization;
+using System.Buffers;
 using System.Text;
 using System.Text.Json;
 
 namespace Distributed.Engine.Tokenizers;
 
 /// <summary>
-/// Reads a tokenizer.json of huggingface/tokenizers that holds byte-pair encoding, or a <see cref="UnigramJson"/>. Parts are recognised by what they are and refused by name
-/// where they are not known.
+/// Reads a tokenizer.json of huggingface/tokenizers that holds byte-pair encoding (<see cref="BytePairJson"/>), or a <see cref="UnigramJson"/>. Parts are recognised by
+/// what they are and refused by name where they are not known.
 /// </summary>
+/// <remarks>
+/// The vocabulary, the merges and the added tokens, which may be a million, are read one by one from the file's bytes. The small rest is a document:
+/// <see cref="Root"/>.
+/// </remarks>
 internal sealed class TokenizerJson
 {
     private const int MaxByteCount = 64 << 20;
+    private const int MaxRestByteCount = 1 << 20; // the largest public ones have a character map of 0.4 MB
+    private const int MaxTokenCount = 1 << 21; // the largest public vocabularies have 262,144
+    private const int MaxMergeCount = 1 << 22;
     private const int MaxMessageLength = 400;
 
-    // What tokenizers of the model families call the end of a text, where no tokenizer_config.json says it.
-    private static readonly string[] EosNames = ["</s>", "<|end_of_text|>", "<|endoftext|>"];
+    private static readonly string[] RestOfRoot = ["normalizer", "pre_tokenizer", "post_processor"];
+    private static readonly string[] RestOfModel = ["type", "unk_id", "byte_fallback", "ignore_merges", "continuing_subword_prefix", "end_of_word_suffix"];
+    private static readonly string[] Wanted
+        = [.. RestOfRoot, .. RestOfModel.Select(name => $"model.{name}"), "added_tokens", "model.vocab", "model.merges"];
 
-    private readonly string _path;
-    private readonly JsonElement _root;
-    private readonly Dictionary<string, int> _ids = new(StringComparer.Ordinal); // the model's own spelling
+    private TokenizerJson(string path, JsonParts parts, JsonElement root)
+    {
+        (Path, Parts, Root) = (path, parts, root);
+        Added = ReadAdded();
+    }
 
-    private TokenizerJson(string path, JsonElement root) => (_path, _root) = (path, root);
+    /// <summary>Names the file in errors.</summary>
+    public string Path { get; }
+
+    /// <summary>Where the long parts lie.</summary>
+    public JsonParts Parts { get; }
+
+    /// <summary>The file without its long parts.</summary>
+    public JsonElement Root { get; }
+
+    /// <summary>The model without its long parts.</summary>
+    public JsonElement Model => Root.GetProperty("model");
+
+    /// <summary>In the file's order.</summary>
+    public AddedToken[] Added { get; }
 
     /// <exception cref="TokenizerFormatException">
     /// The file is missing, damaged, or of a kind that is not read; the message is one sentence for the user.
     /// </exception>
     public static Tokenizer Load(string path)
     {
+        byte[] json;
         try
         {
             if (new FileInfo(path) is { Exists: true, Length: > MaxByteCount and var length })
@@ -35,9 +59,25 @@ internal sealed class TokenizerJson
                 throw new TokenizerFormatException($"{path} has {length} bytes; a tokenizer.json has at most {MaxByteCount}.");
             }
 
-            using var document = JsonDocument.Parse(
-                File.ReadAllBytes(path), new JsonDocumentOptions { MaxDepth = 32, AllowDuplicateProperties = false });
-            return new TokenizerJson(path, document.RootElement).Read();
+            json = File.ReadAllBytes(path);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new TokenizerFormatException($"{path} cannot be read: {error.Message}", error);
+        }
+
+        return Parse(json, path);
+    }
+
+    /// <summary>Reads the bytes of a tokenizer.json; <paramref name="path"/> names it in errors, and tokenizer_config.json lies beside it.</summary>
+    /// <inheritdoc cref="Load"/>
+    public static Tokenizer Parse(byte[] json, string path)
+    {
+        try
+        {
+            var parts = JsonParts.Find(json, Wanted);
+            using var rest = Rest(parts, path);
+            return new TokenizerJson(path, parts, rest.RootElement).Read();
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -49,143 +89,19 @@ internal sealed class TokenizerJson
         }
     }
 
-    private Tokenizer Read()
-    {
-        var model = _root.GetProperty("model");
-        switch (Text(model, "type"))
-        {
-            case "BPE": return new BytePairTokenizer(ReadBytePairs(model));
-            case "Unigram": return new UnigramJson(_root, _path, Error).Read(model, EosToken());
-            case var type: throw Error($"has a model of the type {type}; BPE and Unigram can be read");
-        }
-    }
+    /// <summary>The vocabulary.</summary>
+    public JsonPart Vocabulary() => Long("model.vocab", MaxTokenCount) ?? throw new KeyNotFoundException("the model has no vocab.");
 
-    private BytePairModel ReadBytePairs(JsonElement model)
-    {
-        foreach (var key in new[] { "continuing_subword_prefix", "end_of_word_suffix" })
-        {
-            Require(string.IsNullOrEmpty(Text(model, key)), $"has {key}, which cannot be read");
-        }
+    /// <summary>The merges.</summary>
+    public JsonPart Merges() => Long("model.merges", MaxMergeCount) ?? throw new KeyNotFoundException("the model has no merges.");
 
-        var parts = TokenizerParts.Read(_root, problem => Error(problem));
-        var tokens = ReadTokens(model, parts.IsByteLevel);
-        var merges = ReadMerges(model);
-        return new BytePairModel
-        {
-            Path = _path,
-            Tokens = tokens,
-            Merges = merges,
-            ByteIds = ReadByteIds(model, parts.IsByteLevel),
-            IsByteLevel = parts.IsByteLevel,
-            Split = parts.Split,
-            TakesWholeWords = Flag(model, "ignore_merges"),
-            NormalizesToFormC = parts.NormalizesToFormC,
-            AddsDummyPrefix = parts.AddsDummyPrefix,
-            BosId = parts.BosToken is { } bos ? IdOf(bos) : -1,
-            EosId = ReadEosId(),
-        };
-    }
+    /// <summary>What ends a text by tokenizer_config.json; nothing where it says that there is none, null where it does not say.</summary>
+    public string? EosToken() => TokenizerConfig.Beside(Path)?.EosToken();
 
-    private ImmutableArray<BytePairToken> ReadTokens(JsonElement model, bool isByteLevel)
-    {
-        foreach (var entry in model.GetProperty("vocab").EnumerateObject())
-        {
-            _ids.Add(entry.Name, entry.Value.GetInt32());
-        }
+    /// <summary>Whether the model has a setting.</summary>
+    public bool IsSet(string key) => TokenizerParts.Flag(Model, key, absent: false);
 
-        var added = _root.TryGetProperty("added_tokens", out var list) && list.ValueKind == JsonValueKind.Array
-            ? list.EnumerateArray().ToArray()
-            : [];
-        var highest = added.Select(token => token.GetProperty("id").GetInt32()).Concat(_ids.Values).DefaultIfEmpty(-1).Max();
-        var count = _ids.Count + added.Length;
-        Require(_ids.Values.All(id => id >= 0) && highest < (2 * count) + 1024, $"has ids up to {highest} for {count} tokens");
-
-        // Ids between that no token has are marks without a name.
-        var tokens = Enumerable.Repeat(new BytePairToken(TokenKind.Special, []), highest + 1).ToArray();
-        foreach (var (text, id) in _ids)
-        {
-            Require(tokens[id].Bytes.Length == 0, $"gives the id {id} to two tokens");
-            var bytes = isByteLevel ? ByteAlphabet.TryRead(text) : Encoding.UTF8.GetBytes(text);
-
-            // A vocabulary may list special tokens too, which are not in the byte alphabet; the list of added tokens then has them.
-            tokens[id] = new BytePairToken(bytes is null ? TokenKind.Special : TokenKind.Normal, bytes ?? Encoding.UTF8.GetBytes(text));
-        }
-
-        foreach (var token in added)
-        {
-            var content = token.GetProperty("content").GetString() ?? "";
-            var isSpecial = Flag(token, "special");
-            Require(
-                isSpecial || !(Flag(token, "lstrip") || Flag(token, "rstrip") || Flag(token, "single_word")),
-                $"has the added token '{content}' that strips spaces or stands alone, which cannot be read");
-            var id = token.GetProperty("id").GetInt32();
-            Require(id >= 0 && content.Length > 0, "has an added token without a text or with a negative id");
-            tokens[id] = new BytePairToken(isSpecial ? TokenKind.Special : TokenKind.Added, Encoding.UTF8.GetBytes(content));
-            _ids[content] = id;
-        }
-
-        return [.. tokens];
-    }
-
-    private ListedMerges ReadMerges(JsonElement model)
-    {
-        var merges = new ListedMerges();
-        foreach (var merge in model.GetProperty("merges").EnumerateArray())
-        {
-            var pair = merge.ValueKind == JsonValueKind.Array
-                ? merge.EnumerateArray().Select(part => part.GetString() ?? "").ToArray()
-                : (merge.GetString() ?? "").Split(' ');
-            Require(
-                pair.Length == 2
-                    && _ids.TryGetValue(pair[0], out var left)
-                    && _ids.TryGetValue(pair[1], out var right)
-                    && _ids.TryGetValue(pair[0] + pair[1], out var merged)
-                    && merges.TryAdd(left, right, merged),
-                $"has the merge '{string.Join(' ', pair)}', whose tokens are not in the vocabulary or which is there twice");
-        }
-
-        return merges;
-    }
-
-    private ImmutableArray<int> ReadByteIds(JsonElement model, bool isByteLevel)
-    {
-        Require(isByteLevel || Flag(model, "byte_fallback"), "has characters without byte_fallback, which cannot be read");
-        return
-        [
-            .. Enumerable.Range(0, 256).Select(value => IdOf(
-                isByteLevel ? ByteAlphabet.Of((byte)value).ToString() : string.Create(CultureInfo.InvariantCulture, $"<0x{value:X2}>"))),
-        ];
-    }
-
-    private int ReadEosId() => EosToken() is { } name
-        ? name.Length == 0 ? -1 : IdOf(name)
-        : EosNames.Select(name => _ids.GetValueOrDefault(name, -1)).FirstOrDefault(id => id >= 0, -1);
-
-    // By tokenizer_config.json; nothing where it says that there is none, null where it does not say.
-    private string? EosToken()
-    {
-        var config = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(_path))!, "tokenizer_config.json");
-        if (new FileInfo(config) is { Exists: true, Length: <= MaxByteCount })
-        {
-            using var document = JsonDocument.Parse(File.ReadAllBytes(config));
-            if (document.RootElement.TryGetProperty("eos_token", out var eos))
-            {
-                return (eos.ValueKind == JsonValueKind.Object ? Text(eos, "content") : eos.GetString()) ?? "";
-            }
-        }
-
-        return null;
-    }
-
-    private int IdOf(string token) => _ids.TryGetValue(token, out var id) ? id : throw Error($"lacks the token '{token}', which it needs");
-
-    private static string? Text(JsonElement element, string key)
-        => element.TryGetProperty(key, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
-
-    private static bool Flag(JsonElement element, string key)
-        => element.TryGetProperty(key, out var value) && value.ValueKind == JsonValueKind.True;
-
-    private void Require(bool condition, string problem)
+    public void Require(bool condition, string problem)
     {
         if (!condition)
         {
@@ -193,7 +109,80 @@ internal sealed class TokenizerJson
         }
     }
 
-    private TokenizerFormatException Error(string problem) => new($"{_path} {Printable(problem)}.");
+    /// <summary>An error whose sentence begins with the file's path.</summary>
+    public TokenizerFormatException Error(string problem) => new($"{Path} {Printable(problem)}.");
+
+    private Tokenizer Read() => TokenizerParts.Text(Model, "type") switch
+    {
+        "BPE" => new BytePairTokenizer(new BytePairJson(this).Read()),
+        "Unigram" => new UnigramJson(this).Read(),
+        var type => throw Error($"has a model of the type {type}; BPE and Unigram can be read"),
+    };
+
+    // A document of the short parts, as they are written.
+    private static JsonDocument Rest(JsonParts parts, string path)
+    {
+        var text = new ArrayBufferWriter<byte>();
+        Write("{"u8);
+        WriteMembers(RestOfRoot, "");
+        if (parts["model"] is not null)
+        {
+            Write("\"model\":{"u8);
+            WriteMembers(RestOfModel, "model.");
+            Write("\"\":0},"u8);
+        }
+
+        Write("\"\":0}"u8);
+        return JsonDocument.Parse(text.WrittenMemory, new JsonDocumentOptions { MaxDepth = 32, AllowDuplicateProperties = false });
+
+        void WriteMembers(string[] names, string prefix)
+        {
+            foreach (var name in names)
+            {
+                if (parts[prefix + name] is { } part)
+                {
+                    if (text.WrittenCount + part.Length > MaxRestByteCount)
+                    {
+                        throw new TokenizerFormatException($"{path} has a {name} of {part.Length} bytes; beside vocabulary and merges it may have {MaxRestByteCount}.");
+                    }
+
+                    Write(Encoding.UTF8.GetBytes($"\"{name}\":"));
+                    Write(parts.Text(part).Span);
+                    Write(","u8);
+                }
+            }
+        }
+
+        void Write(ReadOnlySpan<byte> bytes) => text.Write(bytes);
+    }
+
+    private AddedToken[] ReadAdded()
+    {
+        if (Long("added_tokens", MaxTokenCount) is not { } part)
+        {
+            return [];
+        }
+
+        var added = new AddedToken[part.Count];
+        var buffer = Array.Empty<byte>();
+        var reader = Parts.Reader(part);
+        reader.Read();
+        if (reader.TokenType != JsonTokenType.StartArray)
+        {
+            return [];
+        }
+
+        for (var index = 0; reader.Read() && reader.TokenType != JsonTokenType.EndArray; index++)
+        {
+            added[index] = AddedToken.Read(ref reader, ref buffer);
+        }
+
+        return added;
+    }
+
+    // Of so many entries, for which there is room made before they are read.
+    private JsonPart? Long(string name, int most)
+        => Parts[name] is { } part && part.Count > most ? throw Error($"has {part.Count} entries in {name}; at most {most} are read") : Parts[name];
 
     // What a file says may be long, and steer a terminal.
     private static string Printable(string text)

@@ -8,36 +8,38 @@ namespace Distributed.Engine.Tokenizers;
 /// ids come out. Normalizers and pre-tokenizers are recognised where they say together what SentencePiece does: characters by the map, one space in front
 /// and between words, none behind.
 /// </summary>
-/// <param name="root">The file.</param>
-/// <param name="path">Names it in errors.</param>
-/// <param name="error">Makes an error of what is wrong, to follow the file's name in a sentence.</param>
-internal sealed class UnigramJson(JsonElement root, string path, Func<string, TokenizerFormatException> error)
+/// <param name="file">The file.</param>
+internal sealed class UnigramJson(TokenizerJson file)
 {
     private const string Space = "\u2581";
     private const string RunOfSpaces = " {2,}";
 
     /// <summary>Reads the model.</summary>
-    /// <param name="model">Of the file.</param>
-    /// <param name="eosToken">What ends a text by tokenizer_config.json; <see langword="null"/> where it does not say.</param>
     /// <exception cref="TokenizerFormatException">A part is damaged or not known.</exception>
-    public SentencePieceTokenizer Read(JsonElement model, string? eosToken)
+    public SentencePieceTokenizer Read()
     {
         var characters = ReadParts();
-        var pieces = ReadPieces(model);
-        var special = pieces.Where(piece => piece.Kind == PieceKind.Control).Select(piece => Encoding.UTF8.GetString(piece.Utf8.Span)).ToHashSet(StringComparer.Ordinal);
-        var bos = TokenizerParts.BosOf(TokenizerParts.Steps(root, "post_processor", "processors")) ?? "";
-        foreach (var name in new[] { bos, eosToken ?? "" }.Where(name => name.Length > 0 && !special.Contains(name)))
+        var pieces = ReadPieces();
+        var bos = TokenizerParts.BosOf(TokenizerParts.Steps(file.Root, "post_processor", "processors")) ?? "";
+        var eos = file.EosToken();
+        foreach (var name in new[] { bos, eos ?? "" }.Where(name => name.Length > 0 && !IsSpecial(name)))
         {
-            throw error($"lacks the special token '{name}', which it needs");
+            throw file.Error($"lacks the special token '{name}', which it needs");
         }
 
-        return SentencePieceTokenizer.Create(SentencePieceModel.OfUnigram(path, pieces, characters, (bos, eosToken ?? (special.Contains("</s>") ? "</s>" : ""))));
+        return SentencePieceTokenizer.Create(SentencePieceModel.OfUnigram(file.Path, pieces, characters, (bos, eos ?? (IsSpecial("</s>") ? "</s>" : ""))));
+
+        bool IsSpecial(string name)
+        {
+            var utf8 = Encoding.UTF8.GetBytes(name);
+            return pieces.Exists(piece => piece.Kind == PieceKind.Control && piece.Utf8.Span.SequenceEqual(utf8));
+        }
     }
 
     private CharacterMap? ReadParts()
     {
-        var normalizers = TokenizerParts.Steps(root, "normalizer", "normalizers");
-        var preTokenizers = TokenizerParts.Steps(root, "pre_tokenizer", "pretokenizers");
+        var normalizers = TokenizerParts.Steps(file.Root, "normalizer", "normalizers");
+        var preTokenizers = TokenizerParts.Steps(file.Root, "pre_tokenizer", "pretokenizers");
         CharacterMap? characters = null;
         var steps = normalizers.ToArray();
         if (steps is [var first, .. var others] && TokenizerParts.Type(first) == "Precompiled")
@@ -56,7 +58,7 @@ internal sealed class UnigramJson(JsonElement root, string path, Func<string, To
             _ => false,
         };
         var names = normalizers.Concat(preTokenizers).Select(step => TokenizerParts.Type(step) ?? "nameless");
-        return known ? characters : throw error($"has a unigram model with the normalizer and pre-tokenizer {string.Join(", ", names)} (or their settings), which cannot be read");
+        return known ? characters : throw file.Error($"has a unigram model with the normalizer and pre-tokenizer {string.Join(", ", names)} (or their settings), which cannot be read");
     }
 
     private CharacterMap ReadCharacters(JsonElement step)
@@ -65,7 +67,7 @@ internal sealed class UnigramJson(JsonElement root, string path, Func<string, To
         var bytes = new byte[(text.Length / 4 * 3) + 3];
         return Convert.TryFromBase64String(text, bytes, out var count) && CharacterMap.TryRead(bytes.AsSpan(0, count)) is { } map
             ? map
-            : throw error("has a damaged precompiled_charsmap");
+            : throw file.Error("has a damaged precompiled_charsmap");
     }
 
     // Tabs and line ends would be cut at by one side and kept by the other, were they not spaces by then.
@@ -84,25 +86,38 @@ internal sealed class UnigramJson(JsonElement root, string path, Func<string, To
             && pattern.ValueKind == JsonValueKind.Object
             && TokenizerParts.Text(pattern, "Regex") == RunOfSpaces;
 
-    private List<Piece> ReadPieces(JsonElement model)
+    private List<Piece> ReadPieces()
     {
-        var unknown = model.TryGetProperty("unk_id", out var id) && id.ValueKind == JsonValueKind.Number ? id.GetInt32() : -1;
-        var hasBytes = TokenizerParts.Flag(model, "byte_fallback", absent: false);
-        var pieces = new List<Piece>();
-        foreach (var entry in model.GetProperty("vocab").EnumerateArray())
+        var part = file.Vocabulary();
+        var unknown = file.Model.TryGetProperty("unk_id", out var id) && id.ValueKind == JsonValueKind.Number ? id.GetInt32() : -1;
+        var hasBytes = file.IsSet("byte_fallback");
+        var pieces = new List<Piece>(part.Count + file.Added.Length);
+        var texts = new byte[part.TextByteCount].AsMemory(); // of all pieces
+        var buffer = Array.Empty<byte>();
+        var reader = file.Parts.Reader(part);
+        reader.Read();
+        file.Require(reader.TokenType == JsonTokenType.StartArray, "has a vocab that is no list");
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
-            if (entry.GetArrayLength() != 2)
+            var isPair = reader.TokenType == JsonTokenType.StartArray && reader.Read() && reader.TokenType == JsonTokenType.String;
+            var utf8 = isPair ? JsonParts.String(ref reader, ref buffer) : [];
+            isPair = isPair && reader.Read() && reader.TokenType == JsonTokenType.Number;
+            var score = isPair ? (float)reader.GetDouble() : 0;
+            if (!isPair || !reader.Read() || reader.TokenType != JsonTokenType.EndArray)
             {
-                throw error($"has an entry {pieces.Count} that is no pair of a text and a score");
+                throw file.Error($"has an entry {pieces.Count} that is no pair of a text and a score");
             }
 
-            var text = entry[0].GetString() ?? "";
-            var kind = pieces.Count == unknown ? PieceKind.Unknown : hasBytes && text is ['<', '0', 'x', _, _, '>'] ? PieceKind.Byte : PieceKind.Normal;
-            pieces.Add(new Piece(Encoding.UTF8.GetBytes(text), (float)entry[1].GetDouble(), kind));
+            utf8.CopyTo(texts.Span);
+            var text = texts[..utf8.Length];
+            texts = texts[utf8.Length..];
+            var kind = pieces.Count == unknown ? PieceKind.Unknown
+                : hasBytes && utf8 is [(byte)'<', (byte)'0', (byte)'x', _, _, (byte)'>'] ? PieceKind.Byte
+                : PieceKind.Normal;
+            pieces.Add(new Piece(text, score, kind));
         }
 
-        var added = root.TryGetProperty("added_tokens", out var list) && list.ValueKind == JsonValueKind.Array ? list.EnumerateArray().ToArray() : [];
-        foreach (var token in added.OrderBy(token => token.GetProperty("id").GetInt32()))
+        foreach (var token in file.Added.OrderBy(token => token.Id))
         {
             AddSpecial(pieces, token);
         }
@@ -111,18 +126,17 @@ internal sealed class UnigramJson(JsonElement root, string path, Func<string, To
     }
 
     // One of the vocabulary, or behind it.
-    private void AddSpecial(List<Piece> pieces, JsonElement token)
+    private void AddSpecial(List<Piece> pieces, AddedToken token)
     {
-        var content = token.GetProperty("content").GetString() ?? "";
-        if (!TokenizerParts.Flag(token, "special", absent: false))
+        var (id, text, isSpecial, _) = token;
+        if (!isSpecial)
         {
-            throw error($"has the added token '{content}' that is not special, which cannot be read in a unigram model");
+            throw file.Error($"has the added token '{Encoding.UTF8.GetString(text)}' that is not special, which cannot be read in a unigram model");
         }
 
-        var (id, text) = (token.GetProperty("id").GetInt32(), Encoding.UTF8.GetBytes(content));
-        if (id < 0 || id > pieces.Count || (id < pieces.Count && !pieces[id].Utf8.Span.SequenceEqual(text)))
+        if (id > pieces.Count || (id < pieces.Count && !pieces[id].Utf8.Span.SequenceEqual(text)))
         {
-            throw error($"gives the added token '{content}' the id {id}, which is another token's or leaves ids without one");
+            throw file.Error($"gives the added token '{Encoding.UTF8.GetString(text)}' the id {id}, which is another token's or leaves ids without one");
         }
 
         if (id == pieces.Count)

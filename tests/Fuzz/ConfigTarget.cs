@@ -15,9 +15,9 @@ internal sealed class ConfigTarget(string name, string fileName, string[] valid)
 
     public override bool IsRefusal(Exception exception) => exception is CheckpointException;
 
-    public override void Read(string path)
+    public override void Read(byte[] input, string path)
     {
-        var config = fileName == "params.json" ? OfParameters(LlamaParameters.Read(path)) : HuggingFaceConfig.Read(path).Config;
+        var config = fileName == "params.json" ? OfParameters(LlamaParameters.Parse(input, path)) : HuggingFaceConfig.Parse(input, path).Config;
         Require(config.Dimension > 0 && config.LayerCount > 0 && config.HiddenDimension > 0 && config.VocabularySize > 0, "extents are at least 1");
         Require(config.HeadCount % config.KeyValueHeadCount == 0 && config.HeadDimension % 2 == 0, "heads divide");
         Require(

@@ -25,13 +25,18 @@ internal sealed class FuzzRun(FuzzTarget target, string folder, FuzzTally tally)
         for (var number = first; number < first + count && !tally.IsFull; number++)
         {
             var bytes = Bytes(target, number);
-            var path = Write(bytes);
+            var path = Path.Combine(folder, target.FileName);
+            if (target.NeedsFile(bytes))
+            {
+                Write(path, bytes);
+            }
+
             var before = GC.GetAllocatedBytesForCurrentThread();
             var began = Stopwatch.GetTimestamp();
             string? failure = null;
             try
             {
-                target.Read(path);
+                target.Read(bytes, path);
                 read++;
             }
             catch (Exception exception)
@@ -43,7 +48,7 @@ internal sealed class FuzzRun(FuzzTarget target, string folder, FuzzTally tally)
             var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
             mostAllocated = Math.Max(mostAllocated, allocated);
             failure ??= allocated > AllowedByteCount + (4L * bytes.Length) ? $"allocated {allocated} bytes for an input of {bytes.Length}"
-                : Stopwatch.GetElapsedTime(began) > AllowedTime && IsSlow(path) ? "takes longer than 5 s"
+                : Stopwatch.GetElapsedTime(began) > AllowedTime && IsSlow(bytes, path) ? "takes longer than 5 s"
                 : null;
             if (failure is not null)
             {
@@ -58,12 +63,12 @@ internal sealed class FuzzRun(FuzzTarget target, string folder, FuzzTally tally)
     public static byte[] Bytes(FuzzTarget target, long number) => target.Make(new Random((int)(number ^ (number >> 32) * 0x9E3779B1)));
 
     // A machine that does other things may stop a process for seconds, but not three times for the same input.
-    private bool IsSlow(string path) => Enumerable.Range(0, 2).All(_ =>
+    private bool IsSlow(byte[] input, string path) => Enumerable.Range(0, 2).All(_ =>
     {
         var began = Stopwatch.GetTimestamp();
         try
         {
-            target.Read(path);
+            target.Read(input, path);
         }
         catch (Exception exception) when (target.IsRefusal(exception))
         {
@@ -92,12 +97,10 @@ internal sealed class FuzzRun(FuzzTarget target, string folder, FuzzTally tally)
         => (exception.StackTrace ?? "").Split('\n').FirstOrDefault(line => line.Contains("Distributed.Engine", StringComparison.Ordinal))?.Trim() ?? "";
 
     // Written over, not emptied first: some file systems flush a file that is emptied and rewritten.
-    private string Write(byte[] bytes)
+    private static void Write(string path, byte[] bytes)
     {
-        var path = Path.Combine(folder, target.FileName);
         using var file = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.Write);
         RandomAccess.Write(file, bytes, 0);
         RandomAccess.SetLength(file, bytes.Length);
-        return path;
     }
 }

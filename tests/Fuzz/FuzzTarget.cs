@@ -17,11 +17,16 @@ internal abstract class FuzzTarget
     {
     }
 
-    /// <summary>Reads the file. What is accepted must be right, which is checked apart from the reader.</summary>
+    /// <summary>Whether an input has to be a file, as what is read is mapped; if not, no file is written.</summary>
+    public virtual bool NeedsFile(byte[] input) => false;
+
+    /// <summary>Reads the input. What is accepted must be right, which is checked apart from the reader.</summary>
+    /// <param name="input">Its bytes.</param>
+    /// <param name="path">Where it lies, or would lie.</param>
     /// <exception cref="Exception">
     /// A named error, which <see cref="IsRefusal"/> knows, or a failure; <see cref="WrongResultException"/> where what was accepted is wrong.
     /// </exception>
-    public abstract void Read(string path);
+    public abstract void Read(byte[] input, string path);
 
     /// <summary>Whether an exception is the named error of this kind of file.</summary>
     public abstract bool IsRefusal(Exception exception);

@@ -17,8 +17,10 @@ Dictionary<string, Func<FuzzTarget>> targets = new Func<FuzzTarget>[]
     () => new ConfigTarget("config", "config.json", [.. configs.Select(name => File.ReadAllText(
         Path.Combine(Distributed.Tests.Repository.Root, "tests", "Engine.Tests", "References", name, "config.json"))), QuantizedTarget.Config]),
     () => new QuantizedTarget(),
+    () => new IndexTarget(),
     () => new SentencePieceTarget(),
     () => new TokenizerJsonTarget(),
+    () => new TokenizerConfigTarget(),
     () => new RequestTarget(),
     () => new SchemaTarget(),
 }.ToDictionary(make => make().Name, StringComparer.Ordinal);
@@ -36,17 +38,24 @@ if (!long.TryParse(args[2], NumberStyles.None, CultureInfo.InvariantCulture, out
     return 0;
 }
 
-// Files that live for microseconds: in memory, where the system has a folder there.
+// Files, where a target maps them, live for microseconds: in memory, where the system has a folder there.
 var place = Directory.Exists("/dev/shm") ? "/dev/shm" : Path.GetTempPath();
 var folder = Directory.CreateDirectory(Path.Combine(place, $"fuzz-{Guid.NewGuid():N}")).FullName;
 try
 {
     var tallies = chosen.ToDictionary(target => target.Key, target => new FuzzTally(target.Key, countsRefusals), StringComparer.Ordinal);
     var stretches = new ConcurrentQueue<(string Name, long First, long Count)>(chosen.SelectMany(target => Stretches().Select(part => (target.Key, part.First, part.Count))));
-    var left = chosen.ToDictionary(target => target.Key, _ => Stretches().Count(), StringComparer.Ordinal);
+    var done = chosen.ToDictionary(target => target.Key, _ => 0L, StringComparer.Ordinal);
+    var isStopping = false;
+    Console.CancelKeyPress += (_, stop) => stop.Cancel = isStopping = true; // what has been done is said
     var threads = Enumerable.Range(0, Environment.ProcessorCount).Select(thread => new Thread(() => Work(thread))).ToArray();
     Array.ForEach(threads, thread => thread.Start());
     Array.ForEach(threads, thread => thread.Join());
+    foreach (var (name, inputs) in done.Where(entry => entry.Value > 0 && entry.Value < count))
+    {
+        tallies[name].Print(first, inputs); // stretches are taken in order: it has done the first ones
+    }
+
     return tallies.Values.All(tally => tally.Held) ? 0 : 1;
 
     IEnumerable<(long First, long Count)> Stretches()
@@ -61,7 +70,7 @@ try
     void Work(int thread)
     {
         var runs = new Dictionary<string, FuzzRun>(StringComparer.Ordinal);
-        while (stretches.TryDequeue(out var part))
+        while (!Volatile.Read(ref isStopping) && stretches.TryDequeue(out var part))
         {
             if (!runs.TryGetValue(part.Name, out var run))
             {
@@ -72,9 +81,9 @@ try
             }
 
             run.Run(part.First, part.Count);
-            lock (left)
+            lock (done)
             {
-                if (--left[part.Name] == 0)
+                if ((done[part.Name] += part.Count) == count)
                 {
                     tallies[part.Name].Print(first, count);
                 }

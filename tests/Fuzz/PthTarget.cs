@@ -28,16 +28,16 @@ internal sealed class PthTarget : TensorFileTarget
         _ => Container(random, ContainerBuilder.OneTensor(Pickle(random))),
     };
 
-    public override void Read(string path)
+    public override void Read(byte[] input, string path)
     {
-        using var file = ShardFile.Open(path);
+        using var file = Open(input, path);
         var index = ShardIndex.Read(file);
         Check(file, index.Tensors.Values);
         Require(
             index.Tensors.Values.All(tensor => index.Storages.Any(storage
                 => tensor.Offset >= storage.Offset && tensor.Offset + tensor.ByteCount <= storage.Offset + storage.ByteCount)),
             "a tensor lies within one storage");
-        using var mapped = index.Tensors.Values.All(tensor => tensor.Type.TensorType is not null) ? new MappedShard(file, index) : null;
+        using var mapped = NeedsFile(input) && index.Tensors.Values.All(tensor => tensor.Type.TensorType is not null) ? new MappedShard(file, index) : null;
         mapped?.VerifyChecksums(1, null, CancellationToken.None);
     }
 

@@ -30,6 +30,8 @@ internal sealed class QuantizedTarget : FuzzTarget
 
     public override string FileName => "model.safetensors";
 
+    public override bool NeedsFile(byte[] input) => true;
+
     public override bool IsRefusal(Exception exception) => exception is CheckpointException;
 
     public override byte[] Make(Random random)
@@ -48,7 +50,7 @@ internal sealed class QuantizedTarget : FuzzTarget
 
     public override void Prepare(string folder) => File.WriteAllText(Path.Combine(folder, "config.json"), Config);
 
-    public override void Read(string path)
+    public override void Read(byte[] input, string path)
     {
         using var checkpoint = CheckpointFolder.Open(Path.GetDirectoryName(path)!, tokenizerVocabularySize: null);
         Require(checkpoint.Quantization == TensorType.Int4, "the config says what it is");

@@ -37,10 +37,10 @@ internal sealed class RequestTarget : FuzzTarget
     public override bool IsRefusal(Exception exception)
         => exception is ApiException error && (int)error.Status is >= 400 and < 500 && (error.Param is null || error.Param.Length < 200);
 
-    public override void Read(string path)
+    public override void Read(byte[] input, string path)
     {
-        using var document = RequestBody.Parse(File.ReadAllBytes(path));
-        var fields = new RequestFields(document.RootElement);
+        using var body = RequestBody.Parse(input);
+        var fields = body.Fields;
         if (fields["messages"] is null)
         {
             var completion = CompletionRequest.Read(fields, defaultMaxTokens: null);

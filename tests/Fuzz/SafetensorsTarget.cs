@@ -34,9 +34,9 @@ internal sealed class SafetensorsTarget : TensorFileTarget
         return random.Next(8) == 0 ? Values.Damage(random, bytes) : bytes;
     }
 
-    public override void Read(string path)
+    public override void Read(byte[] input, string path)
     {
-        using var file = ShardFile.Open(path);
+        using var file = Open(input, path);
         var tensors = SafetensorsIndex.Read(file).Tensors.Values.OrderBy(tensor => tensor.Offset).ThenBy(tensor => tensor.ByteCount).ToArray();
         Check(file, tensors);
         for (var i = 1; i < tensors.Length; i++)

@@ -38,16 +38,15 @@ internal sealed class SchemaTarget : FuzzTarget
 
     public override bool IsRefusal(Exception exception) => exception is SchemaException;
 
-    public override void Read(string path)
+    public override void Read(byte[] input, string path)
     {
-        var bytes = File.ReadAllBytes(path);
-        if (TryParse(bytes) is not { } schema)
+        if (TryParse(input) is not { } schema)
         {
             return; // the request's body would have been refused
         }
 
         var constraint = _compiler.JsonSchema(schema);
-        var random = new Random(bytes.Length);
+        var random = new Random(input.Length);
         var text = new List<byte>();
         var most = 1 << random.Next(2, 7); // few texts are long
         for (var count = 0; count < most; count++)

@@ -13,9 +13,9 @@ internal abstract class TokenizerTarget : FuzzTarget
 
     public override bool IsRefusal(Exception exception) => exception is TokenizerFormatException;
 
-    public override void Read(string path)
+    public override void Read(byte[] input, string path)
     {
-        var tokenizer = Tokenizer.Load(path);
+        var tokenizer = Load(input, path);
         foreach (var text in Texts)
         {
             var ids = tokenizer.Encode(text, bos: true, eos: true);
@@ -28,6 +28,9 @@ internal abstract class TokenizerTarget : FuzzTarget
         Require(some.All(id => tokenizer.Piece(id) is not null), "each id has a piece");
         RequireSameStream(tokenizer, some);
     }
+
+    /// <summary>Reads the bytes of a file of this kind.</summary>
+    protected abstract Tokenizer Load(byte[] input, string path);
 
     private static void RequireSameStream(Tokenizer tokenizer, int[] ids)
     {
@@ -70,6 +73,8 @@ internal sealed class SentencePieceTarget : TokenizerTarget
         var bytes = model.ToArray();
         return random.Next(3) == 0 ? Values.Damage(random, bytes) : bytes;
     }
+
+    protected override Tokenizer Load(byte[] input, string path) => SentencePieceTokenizer.Create(SentencePieceModel.Parse(input, path));
 
     // The pieces that every model has, made once for each kind of model.
     private byte[] Beginning(Random random)
@@ -136,6 +141,8 @@ internal sealed class TokenizerJsonTarget : TokenizerTarget
         var place = mutated.AsSpan().IndexOf(Place);
         return place < 0 ? mutated : [.. mutated[..place], .. vocabulary, .. mutated[(place + Place.Length)..]];
     }
+
+    protected override Tokenizer Load(byte[] input, string path) => TokenizerJson.Parse(input, path);
 
     private static string Unigram(bool splitsAtWhitespace) => TokenizerJsonBuilder.Unigram(
         SentencePieceModel.Parse(ModelBuilder.Unigram().Characters("ab\u2581x").Piece("ab", -1).Piece("\u2581a", -2).Piece("\u2581ab", -3).ToArray(), "tokenizer.model"),

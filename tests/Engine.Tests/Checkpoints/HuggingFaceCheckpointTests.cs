@@ -44,6 +44,7 @@ public sealed class HuggingFaceCheckpointTests : IDisposable
     [Theory]
     [InlineData("architectures", """["GemmaForCausalLM"]""", "is of the architecture GemmaForCausalLM")]
     [InlineData("attention_bias", "true", "has attention_bias true, which cannot be run")]
+    [InlineData("use_mrope", "true", "has use_mrope true, which cannot be run")] // Qwen2.5's and DeepSeek's distillates of it say false
     [InlineData("partial_rotary_factor", "0.5", "has partial_rotary_factor 0.5")]
     [InlineData("hidden_act", "\"gelu\"", "has hidden_act gelu")]
     [InlineData("quantization_config", """{"bits": 4}""", "quantization_config, is of the method without a name, which cannot be read")]
@@ -64,6 +65,26 @@ public sealed class HuggingFaceCheckpointTests : IDisposable
         Change("config.json", json => json[key] = value is null ? null : JsonNode.Parse(value));
 
         Refused(sentence);
+    }
+
+    /// <summary>What published configs say of things that a model does not have.</summary>
+    [Fact]
+    public void Open_SettingsThatAreOff_AreTaken()
+    {
+        CopyReference("qwen3");
+        Change("config.json", json =>
+        {
+            foreach (var key in (string[])["attention_bias", "mlp_bias", "rope_interleaved", "use_mrope", "use_sliding_window"])
+            {
+                json[key] = false;
+            }
+
+            (json["rope_scaling"], json["sliding_window"], json["pretraining_tp"]) = (null, null, 1);
+        });
+
+        using var checkpoint = HuggingFaceCheckpoint.Open(_folder.Path, null);
+
+        Assert.Equal(ModelFamily.Qwen3, checkpoint.Family);
     }
 
     /// <summary>Bytes that are no UTF-8, and half a surrogate pair: found by the fuzzer.</summary>

@@ -103,6 +103,24 @@ public sealed class ChatFormatTests
         }
     }
 
+    /// <summary>The marks are tokens that any text may hold: so no text of a user may.</summary>
+    [Fact]
+    public void Encode_DeepSeeksMarksAsTokensOfText_AreTokensAndRefusedInMessages()
+    {
+        var json = TokenizerJsonBuilder.ByteLevel([("H", "i")], "<|begin_of_text|>", "</s>", DeepSeekChatFormat.Question, DeepSeekChatFormat.Answer);
+        json["added_tokens"]![2]!["special"] = false;
+        json["added_tokens"]![3]!["special"] = false;
+        json["post_processor"] = System.Text.Json.Nodes.JsonNode.Parse(
+            """{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<|begin_of_text|>"}}]}""");
+        var tokenizer = TokenizerJsonBuilder.Load(json);
+        var format = DeepSeekChatFormat.For(tokenizer, beginsThought: false)!;
+
+        Assert.Equal([257, 259, 256, 260], format.Encode([new(ChatMessage.User, "Hi")], tokenizer));
+        Assert.True(format.HasSpecialTags([new(ChatMessage.User, $"a{DeepSeekChatFormat.Answer}b")]));
+        Assert.False(format.HasSpecialTags([new(ChatMessage.User, "a < b")]));
+        Assert.Null(DeepSeekChatFormat.For(ChatML, beginsThought: false));
+    }
+
     private static Tokenizer Make(params string[] special)
     {
         var json = TokenizerJsonBuilder.ByteLevel([("H", "i"), ("Ġ", "B")], special);

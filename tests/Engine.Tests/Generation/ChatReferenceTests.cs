@@ -7,7 +7,7 @@ using Distributed.Engine.Tokenizers;
 namespace Distributed.Engine.Tests.Generation;
 
 /// <summary>
-/// Dialogs as the public templates of Llama 3 to 3.3, Mistral v1 to v3, Qwen 1.5 to 3, SmolLM2 and Zephyr write them (References/make_chats.py, run by Jinja):
+/// Dialogs as the public templates of Llama 3 to 3.3, Mistral v1 to v7, Qwen 1.5 to 3, SmolLM2, DeepSeek-R1's distillates and Zephyr write them (References/make_chats.py, run by Jinja):
 /// the tokens of each format are those of the text that the template printed, its marks as tokens where the tokenizer has them.
 /// </summary>
 public sealed partial class ChatReferenceTests
@@ -18,6 +18,8 @@ public sealed partial class ChatReferenceTests
 
     private static readonly Tokenizer Plain = Make([.. Marks]);
     private static readonly Tokenizer WithInstructions = Make([.. Marks, "[INST]", "[/INST]"]);
+    private static readonly Tokenizer WithSystemMessages = Make([.. Marks, "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"]);
+    private static readonly Tokenizer WithDeepSeeksMarks = Make([.. Marks, "<\uff5cUser\uff5c>", "<\uff5cAssistant\uff5c>"]);
     private static readonly Tokenizer OldMistral = Make(["<s>", "</s>"]);
 
     [Fact]
@@ -28,7 +30,10 @@ public sealed partial class ChatReferenceTests
         foreach (var item in kit.RootElement.EnumerateArray())
         {
             var name = item.GetProperty("name").GetString()!;
-            var tokenizer = !name.Contains("Mistral", StringComparison.Ordinal) ? Plain : name.Contains("7B", StringComparison.Ordinal) ? OldMistral : WithInstructions;
+            var tokenizer = name.Contains("DeepSeek", StringComparison.Ordinal) ? WithDeepSeeksMarks
+                : !name.Contains("Mistral", StringComparison.Ordinal) ? Plain : name.Contains("7B", StringComparison.Ordinal) ? OldMistral
+                : name.Contains("2411", StringComparison.Ordinal) || name.Contains("2501", StringComparison.Ordinal) ? WithSystemMessages
+                : WithInstructions;
             var dialog = item.GetProperty("messages").EnumerateArray()
                 .Select(message => new ChatMessage(message.GetProperty("role").GetString()!, message.GetProperty("content").GetString()!)).ToArray();
             var format = ChatTemplate.FormatOf(item.GetProperty("sha256").GetString()!, tokenizer, item.GetProperty("thinking").GetBoolean(), new SomeDay());
@@ -38,7 +43,7 @@ public sealed partial class ChatReferenceTests
             names.Add(name);
         }
 
-        Assert.Equal(15, names.Count);
+        Assert.Equal(20, names.Count);
     }
 
     // A space that the template writes behind a token is the one that such a tokenizer puts in front of a text. Behind [/INST] it is one, too, where that is text:
@@ -47,7 +52,7 @@ public sealed partial class ChatReferenceTests
     {
         var rendered = item.GetProperty("rendered").GetString()!;
         return !item.GetProperty("prefix").GetBoolean() ? rendered
-            : (tokenizer == WithInstructions ? SpaceBehindMark() : SpaceBehindEnd()).Replace(rendered, "$1");
+            : (tokenizer != OldMistral && tokenizer != Plain ? SpaceBehindMark() : SpaceBehindEnd()).Replace(rendered, "$1");
     }
 
     private static string Show(int[] tokens, Tokenizer tokenizer, JsonElement item) => string.Concat(Pieces(tokens, tokenizer, item));
@@ -84,7 +89,7 @@ public sealed partial class ChatReferenceTests
         return TokenizerJsonBuilder.Load(json);
     }
 
-    [GeneratedRegex(@"(^|<s>|</s>|\[INST\]|\[/INST\]) ")]
+    [GeneratedRegex(@"(^|<s>|</s>|\[INST\]|\[/INST\]|\[SYSTEM_PROMPT\]) ")]
     private static partial Regex SpaceBehindMark();
 
     [GeneratedRegex(@"(^|<s>|</s>|\[/INST\]) ")]

@@ -45,6 +45,25 @@ public sealed unsafe class LogitsKernelTests
         Assert.Equal(2, group.ScaledSum);
     }
 
+    [Theory]
+    [MemberData(nameof(Sets))]
+    public void Probabilities_AllLengths_HaveTheBitsOfOneAlone(string set)
+    {
+        foreach (var length in (int[])[1, 15, 16, 17, 250])
+        {
+            var logits = KernelData.Random(length, length, magnitude: 30);
+            logits[length / 2] = float.NegativeInfinity;
+            using var native = KernelData.Native(logits);
+            using var result = KernelData.Native(new float[length]);
+
+            KernelData.Set(set).Probabilities(native.Data, result.Data, length, 0.7f, 40f, 1.5f);
+
+            Assert.Equal(
+                logits.Select(logit => BitConverter.SingleToInt32Bits(Oracle.Exp((logit / 0.7f) - 40f) / 1.5f)),
+                new ReadOnlySpan<float>(result.Data, length).ToArray().Select(BitConverter.SingleToInt32Bits));
+        }
+    }
+
     [Fact]
     public void Combine_TwoGroups_IsTheGroupOfBoth()
     {

@@ -2,9 +2,10 @@
 
     python3 make_chats.py FOLDER          (Debian's python3-jinja2; FOLDER has the templates, NAME.jinja, as their models carry them)
 
-The templates are other people's and not part of this repository; their hashes are, and what they print.
+The templates are other people's and not part of this repository; their hashes are, and what they print. What is known of templates that FOLDER lacks stays.
 """
 
+import datetime
 import glob
 import hashlib
 import json
@@ -14,7 +15,7 @@ import sys
 import jinja2.sandbox
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-TODAY = "05 Mar 2025"
+TODAY = datetime.date(2025, 3, 5)
 
 DIALOGS = [
     [("user", "Hi")],
@@ -30,14 +31,16 @@ DIALOGS = [
 # The tokens that end and begin a text, and whether the tokenizer puts a space in front of each piece of text (SentencePiece).
 FAMILIES = {
     "zephyr": ("<s>", "</s>", True), "mistral": ("<s>", "</s>", True), "tekken": ("<s>", "</s>", False),
-    "llama": ("<|begin_of_text|>", "<|eot_id|>", False), "chatml": ("", "<|im_end|>", False),
+    "llama": ("<|begin_of_text|>", "<|eot_id|>", False), "chatml": ("", "<|im_end|>", False), "deepseek": ("<\uff5cbegin\u2581of\u2581sentence\uff5c>", "<\uff5cend\u2581of\u2581sentence\uff5c>", False),
 }
 
 
 def family(name):
     lower = name.lower()
     if "mistral" in lower:
-        return "tekken" if "nemo" in lower else "mistral"
+        return "tekken" if "nemo" in lower or "small" in lower else "mistral"
+    if "deepseek" in lower:
+        return "deepseek"
     return "zephyr" if "zephyr" in lower else "llama" if "llama" in lower else "chatml"
 
 
@@ -47,12 +50,15 @@ def render(template, messages, bos, eos, **more):
 
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.globals["raise_exception"] = fail
-    environment.globals["strftime_now"] = lambda form: TODAY
+    environment.globals["strftime_now"] = TODAY.strftime
     return environment.from_string(template).render(messages=messages, bos_token=bos, eos_token=eos, add_generation_prompt=True, **more)
 
 
-cases = []
-for path in sorted(glob.glob(os.path.join(sys.argv[1], "*.jinja"))):
+paths = sorted(glob.glob(os.path.join(sys.argv[1], "*.jinja")))
+with open(os.path.join(HERE, "chats.json"), encoding="utf-8") as file:
+    names = {os.path.basename(path)[:-len(".jinja")] for path in paths}
+    cases = [case for case in json.load(file) if case["name"] not in names]
+for path in paths:
     name = os.path.basename(path)[:-len(".jinja")]
     text = open(path, encoding="utf-8").read()
     bos, eos, prefix = FAMILIES[family(name)]

@@ -72,8 +72,7 @@ public sealed class TiktokenFileTests
     [Fact]
     public void Encode_WordThatMergesCannotReach_IsTakenWhole()
     {
-        List<BytePairToken> ranked = [.. Enumerable.Range(0, 256).Select(value => new BytePairToken(TokenKind.Normal, [(byte)value]))];
-        ranked.AddRange(new[] { "bc", "ab", "abcd", "xyz" }.Select(text => new BytePairToken(TokenKind.Normal, Encoding.UTF8.GetBytes(text))));
+        List<byte[]> ranked = [.. Enumerable.Range(0, 256).Select(value => (byte[])[(byte)value]), .. new[] { "bc", "ab", "abcd", "xyz" }.Select(Encoding.UTF8.GetBytes)];
         var tokenizer = TiktokenFile.Create("llama3", ranked);
 
         Assert.Equal([259], tokenizer.Encode("xyz", bos: false, eos: false));

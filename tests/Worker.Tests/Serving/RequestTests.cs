@@ -121,15 +121,70 @@ public class RequestTests
     public void Read_PromptInAnyForm_IsSoManyPrompts(string prompt, int count)
         => Assert.Equal(count, Complete($$"""{"prompt":{{prompt}}}""").Prompts.Length);
 
-    private static CompletionRequest Complete(string body)
+    /// <summary>A list of ids that the document does not have is the list that it would have had.</summary>
+    [Fact]
+    public void Read_ManyTokenIds_AreThoseOfTheBody()
     {
-        using var document = RequestBody.Parse(Encoding.UTF8.GetBytes(body));
-        return CompletionRequest.Read(new RequestFields(document.RootElement), null);
+        var ids = Enumerable.Range(0, 200_000).ToArray();
+
+        var request = Complete($$"""{"n":2,"prompt":[[{{string.Join(", ", ids)}}],[7]],"stop":["x"],"tokens":[1]}""");
+
+        Assert.Equal(ids, request.Prompts[0].TokenIds);
+        Assert.Equal([7], request.Prompts[1].TokenIds);
+        Assert.Equal((2, "x"), (request.Generation.N, request.Generation.Stop[0]));
     }
 
-    private static ChatRequest Chat(string body)
+    /// <summary>Bodies of the greatest size, each of one kind of value: what reading them allocates, garbage included, is some times their bytes.</summary>
+    [Theory]
+    [InlineData("{'prompt':[", "1,", "1]}")]
+    [InlineData("{'prompt':[[", "1,", "1]]}")]
+    [InlineData("{'prompt':[", "[1],", "[1]]}")] // more prompts than there may be
+    [InlineData("{'prompt':[", "-1,", "1]}")]
+    [InlineData("{'x':[", "1,", "1]}")]
+    [InlineData("{'x':[", "[],", "1]}")]
+    [InlineData("{'x':[", "{'a':0},", "1]}")]
+    [InlineData("{'prompt':'a','logit_bias':{", "'#':0,", "'0':0}}")]
+    [InlineData("{'prompt':'a',", "'#':0,", "'0':0}")]
+    [InlineData("{'prompt':'a','stop':[", "'#',", "'0']}")]
+    [InlineData("{'prompt':'a','x':{'y':[", "'#',", "'0']}}")]
+    [InlineData("{'prompt':'", "a", "'}")]
+    [InlineData("{'prompt':'", "\\n", "'}")]
+    [InlineData("{'messages':[", "{'role':'user','content':'a'},", "{'role':'user','content':'a'}]}")]
+    [InlineData("{'messages':[{'role':'user','content':[", "{'type':'text','text':'a'},", "{'type':'text','text':'a'}]}]}")]
+    [InlineData("{'messages':[{'role':'user','content':[", "{'type':'text','text':'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'},", "{'type':'text','text':'a'}]}]}")]
+    [InlineData("{'prompt':'a','logit_bias':{'1':1},'x':[", "1234567890123456,", "1]}")]
+    [InlineData("{'prompt':'a','x':{", "'#123456789012345678901234':0,", "'y':1}}")]
+    public void Parse_LargestBody_TakesSomeTimesItsBytes(string begin, string part, string end)
     {
-        using var document = RequestBody.Parse(Encoding.UTF8.GetBytes(body));
-        return ChatRequest.Read(new RequestFields(document.RootElement));
+        const int Length = 2 << 20;
+        var text = new StringBuilder(begin, Length + 100);
+        for (var number = 0; text.Length + part.Length + end.Length + 8 < Length; number++)
+        {
+            text.Append(part.Replace("#", number.ToString("x", CultureInfo.InvariantCulture), StringComparison.Ordinal));
+        }
+
+        var json = Encoding.UTF8.GetBytes(text.Append(end).Replace('\'', '"').ToString());
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var error = Record.Exception(() =>
+        {
+            using var body = RequestBody.Parse(json);
+            return begin.Contains("messages", StringComparison.Ordinal) ? (object)ChatRequest.Read(body.Fields) : CompletionRequest.Read(body.Fields, null);
+        });
+        var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+
+        Assert.True(error is null or ApiException, $"{error}");
+        Assert.InRange(allocated, 0, 4 * Length);
+    }
+
+    private static CompletionRequest Complete(string json)
+    {
+        using var body = RequestBody.Parse(Encoding.UTF8.GetBytes(json));
+        return CompletionRequest.Read(body.Fields, null);
+    }
+
+    private static ChatRequest Chat(string json)
+    {
+        using var body = RequestBody.Parse(Encoding.UTF8.GetBytes(json));
+        return ChatRequest.Read(body.Fields);
     }
 }

@@ -12,7 +12,7 @@ namespace Distributed.Worker.Serving.Grpc;
 internal static class InferenceJson
 {
     /// <summary>The body of the same request to <c>/v1/completions</c>, which the caller disposes.</summary>
-    public static JsonDocument Of(CompleteRequest request) => Write(json =>
+    public static RequestBody Of(CompleteRequest request) => Write(json =>
     {
         json.WriteStartArray("prompt");
         foreach (var prompt in request.Prompts)
@@ -46,7 +46,7 @@ internal static class InferenceJson
     });
 
     /// <summary>The body of the same request to <c>/v1/chat/completions</c>, which the caller disposes.</summary>
-    public static JsonDocument Of(Protos.ChatRequest request) => Write(json =>
+    public static RequestBody Of(Protos.ChatRequest request) => Write(json =>
     {
         json.WriteStartArray("messages");
         foreach (var message in request.Messages)
@@ -69,7 +69,7 @@ internal static class InferenceJson
         }
     });
 
-    private static JsonDocument Write(Action<Utf8JsonWriter> write)
+    private static RequestBody Write(Action<Utf8JsonWriter> write)
     {
         var buffer = new ArrayBufferWriter<byte>();
         using (var json = new Utf8JsonWriter(buffer))

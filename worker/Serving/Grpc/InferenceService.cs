@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Net;
-using System.Text.Json;
 using Distributed.Protos;
 using Distributed.Worker.Serving.Answers;
 using Distributed.Worker.Serving.Requests;
@@ -34,12 +33,12 @@ internal sealed class InferenceService(ServedModel model, AnswerService answers)
             context);
 
     private async Task AnswerAsync(
-        Func<JsonDocument> body, Func<RequestFields, IReadOnlyList<ChoicePlan>> plan, IServerStreamWriter<AnswerPart> stream, ServerCallContext context)
+        Func<RequestBody> read, Func<RequestFields, IReadOnlyList<ChoicePlan>> plan, IServerStreamWriter<AnswerPart> stream, ServerCallContext context)
     {
         try
         {
-            using var document = body();
-            using var run = answers.Begin(plan(new RequestFields(document.RootElement)), Client.Of(context.GetHttpContext()));
+            using var body = read();
+            using var run = answers.Begin(plan(body.Fields), Client.Of(context.GetHttpContext()));
             await foreach (var news in run.ReadAllAsync(Timeout.InfiniteTimeSpan, context.CancellationToken))
             {
                 await stream.WriteAsync(Part(news!.Value), context.CancellationToken); // without a limit there is no silence

@@ -1,7 +1,8 @@
 using System.Globalization;
-using System.Text;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using Distributed.Engine.Generation;
+using Distributed.Worker.Prompts;
 
 namespace Distributed.Worker.Serving.Requests;
 
@@ -75,19 +76,29 @@ internal sealed record ChatRequest(IReadOnlyList<ChatMessage> Messages, int? Top
             return RequestFields.Text(content, param);
         }
 
-        var text = new StringBuilder();
-        foreach (var (index, item) in content.EnumerateArray().Index())
+        var texts = new List<string>(); // a builder would copy them once more
+        foreach (var item in content.EnumerateArray())
         {
-            var part = RequestFields.Object(item, $"{param}[{index}]");
-            if (part["type"] is not { ValueKind: JsonValueKind.String } type || !type.ValueEquals("text") || part["text"] is not { } value)
-            {
-                throw ApiException.Field(
-                    $"{param}[{index}].type", $"{param}[{index}] must be {{\"type\": \"text\", \"text\": \"...\"}}; this model reads text only, and nothing is fetched.");
-            }
-
-            text.Append(RequestFields.Text(value, $"{param}[{index}].text"));
+            texts.Add(TextOf(item) ?? RefusedPart(item, $"{param}[{texts.Count}]"));
         }
 
-        return text.ToString();
+        return string.Concat(CollectionsMarshal.AsSpan(texts)); // knows the length before it copies
+    }
+
+    private static string? TextOf(JsonElement item)
+        => item.ValueKind == JsonValueKind.Object
+            && new RequestFields(item) is var part
+            && part["type"] is { ValueKind: JsonValueKind.String } type && type.ValueEquals("text")
+            && part["text"] is { } value
+                ? UserText.FromJson(value)
+                : null;
+
+    // Why a part cannot be used.
+    private static string RefusedPart(JsonElement item, string param)
+    {
+        var part = RequestFields.Object(item, param);
+        return part["type"] is { ValueKind: JsonValueKind.String } type && type.ValueEquals("text") && part["text"] is { } value
+            ? RequestFields.Text(value, $"{param}.text")
+            : throw ApiException.Field($"{param}.type", $"{param} must be {{\"type\": \"text\", \"text\": \"...\"}}; this model reads text only, and nothing is fetched.");
     }
 }

@@ -47,6 +47,11 @@ internal sealed record CompletionRequest(ImmutableArray<PromptField> Prompts, in
     // A string, a list of strings, a list of ids, or a list of lists of ids.
     private static ImmutableArray<PromptField> ReadPrompts(RequestFields fields)
     {
+        if (fields.TokenIdLists(Name) is { } lists)
+        {
+            return [.. lists.Select(ids => new PromptField(null, ids))];
+        }
+
         var value = fields[Name] ?? throw ApiException.Field(Name, "prompt is missing; it must be a string, a list of strings, or token ids.");
         if (value.ValueKind == JsonValueKind.String)
         {

@@ -5,16 +5,26 @@ using Microsoft.AspNetCore.Http;
 
 namespace Distributed.Worker.Serving.Requests;
 
-/// <summary>Reads the JSON object of a request. What is not such JSON is an <see cref="ApiException"/>.</summary>
-internal static class RequestBody
+/// <summary>
+/// The JSON object of a request. What is not such JSON is an <see cref="ApiException"/>. Parsing it allocates at most four times its bytes, whatever they are.
+/// </summary>
+internal sealed class RequestBody : IDisposable
 {
     /// <summary>Nested deeper than this nobody needs, but for a schema.</summary>
     private const int MaxDepth = 32;
 
     private static readonly JsonDocumentOptions Syntax = new() { MaxDepth = MaxDepth, AllowDuplicateProperties = false };
 
+    private readonly JsonDocument _document;
+    private readonly TokenIdLists _tokenIds;
+
+    private RequestBody(JsonDocument document, TokenIdLists tokenIds) => (_document, _tokenIds) = (document, tokenIds);
+
+    /// <summary>The object's fields, until it is disposed.</summary>
+    public RequestFields Fields => new(_document.RootElement, _tokenIds);
+
     /// <summary>The body's object, which the caller disposes.</summary>
-    public static async Task<JsonDocument> ReadAsync(HttpRequest request)
+    public static async Task<RequestBody> ReadAsync(HttpRequest request)
     {
         // A page of another origin can send other kinds without being asked for permission first.
         if (!request.HasJsonContentType())
@@ -38,7 +48,7 @@ internal static class RequestBody
     }
 
     /// <summary>The object that <paramref name="body"/> is, which the caller disposes.</summary>
-    public static JsonDocument Parse(ReadOnlyMemory<byte> body)
+    public static RequestBody Parse(ReadOnlyMemory<byte> body)
     {
         if (!Utf8.IsValid(body.Span))
         {
@@ -46,8 +56,10 @@ internal static class RequestBody
         }
 
         JsonDocument document;
+        TokenIdLists tokenIds;
         try
         {
+            tokenIds = TokenIdLists.Take(ref body, MaxDepth);
             document = JsonDocument.Parse(body, Syntax);
         }
         catch (JsonException exception)
@@ -63,10 +75,12 @@ internal static class RequestBody
 
         if (document.RootElement.ValueKind == JsonValueKind.Object)
         {
-            return document;
+            return new RequestBody(document, tokenIds);
         }
 
         document.Dispose();
         throw ApiException.Request(HttpStatusCode.BadRequest, "The body must be a JSON object.");
     }
+
+    public void Dispose() => _document.Dispose();
 }

@@ -8,7 +8,9 @@ namespace Distributed.Worker.Serving.Requests;
 /// The fields of a request's JSON object. A field that is null counts as absent, as OpenAI's clients send it; one of the wrong kind is an
 /// <see cref="ApiException"/> that names it.
 /// </summary>
-internal readonly struct RequestFields(JsonElement root)
+/// <param name="root">The object.</param>
+/// <param name="tokenIds">Lists of its fields that are not in it; <see langword="null"/> for none.</param>
+internal readonly struct RequestFields(JsonElement root, TokenIdLists? tokenIds = null)
 {
     private const int ShownLength = 40;
 
@@ -75,6 +77,9 @@ internal readonly struct RequestFields(JsonElement root)
         => value.ValueKind == JsonValueKind.Object
             ? new RequestFields(value)
             : throw ApiException.Field(param, $"{param} is {Shown(value)}; it must be an object.");
+
+    /// <summary>The lists of token ids of a field; <see langword="null"/> where <see cref="this[string]"/> has what there is.</summary>
+    public ImmutableArray<ImmutableArray<int>>? TokenIdLists(string name) => tokenIds?[name];
 
     /// <summary>A list of token ids; what they may be the model says later.</summary>
     public static ImmutableArray<int> TokenIds(JsonElement list, string param)

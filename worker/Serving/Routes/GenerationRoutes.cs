@@ -17,7 +17,7 @@ internal sealed class GenerationRoutes(ServedModel model, AnswerService answers,
     public async Task ChatAsync(HttpContext context)
     {
         using var body = await RequestBody.ReadAsync(context.Request);
-        var request = ChatRequest.Read(new RequestFields(body.RootElement));
+        var request = ChatRequest.Read(body.Fields);
         var plans = _planner.Plan(request, Client.Of(context));
         var documents = new ChatDocuments(Head("chatcmpl"), request.TopLogprobs is null ? null : _logprobs);
         await AnswerAsync(context, plans, documents, request.Generation);
@@ -27,7 +27,7 @@ internal sealed class GenerationRoutes(ServedModel model, AnswerService answers,
     public async Task CompleteAsync(HttpContext context)
     {
         using var body = await RequestBody.ReadAsync(context.Request);
-        var request = CompletionRequest.Read(new RequestFields(body.RootElement), model.Defaults.MaxTokens);
+        var request = CompletionRequest.Read(body.Fields, model.Defaults.MaxTokens);
         var plans = _planner.Plan(request, Client.Of(context));
         var documents = new CompletionDocuments(Head("cmpl"), request.Logprobs is null ? null : _logprobs, request.Logprobs ?? 0);
         await AnswerAsync(context, plans, documents, request.Generation);

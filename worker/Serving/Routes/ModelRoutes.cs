@@ -32,7 +32,7 @@ internal sealed class ModelRoutes(ServedModel model)
     public async Task TokenizeAsync(HttpContext context)
     {
         using var body = await RequestBody.ReadAsync(context.Request);
-        var fields = new RequestFields(body.RootElement);
+        var fields = body.Fields;
         model.RequireName(fields.Text("model"));
         var text = fields.Text("content") ?? fields.Text("prompt")
             ?? throw ApiException.Field("content", "content is missing; it is the text to tokenize.");
@@ -60,14 +60,14 @@ internal sealed class ModelRoutes(ServedModel model)
     public async Task DetokenizeAsync(HttpContext context)
     {
         using var body = await RequestBody.ReadAsync(context.Request);
-        var fields = new RequestFields(body.RootElement);
+        var fields = body.Fields;
         model.RequireName(fields.Text("model"));
         if (fields["tokens"] is not { ValueKind: JsonValueKind.Array } list)
         {
             throw ApiException.Field("tokens", "tokens must be a list of token ids.");
         }
 
-        var ids = RequestFields.TokenIds(list, "tokens");
+        var ids = fields.TokenIdLists("tokens") is [var only] ? only : RequestFields.TokenIds(list, "tokens");
         foreach (var id in ids)
         {
             if (id >= model.Tokenizer.VocabularySize)
