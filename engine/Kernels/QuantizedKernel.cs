@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Distributed.Engine.Kernels;
 
@@ -20,7 +21,13 @@ internal readonly record struct QuantizedWeights(nint Data, nint TileByteCount, 
 /// </remarks>
 internal static unsafe class QuantizedKernel
 {
+    // How far ahead of its use a tile is asked for, in the second-level cache. On a Zen 4, of products alone, two threads, with memory at its fastest: 8-bit weights
+    // came at 82 to 87 % of a read-sum without, 90 to 96 % with 640 to 1536 bytes, 60 % with 2048 and 44 % with 4096; into the first-level cache, less than without.
+    private const int Ahead = 1024;
+    private const int LineByteCount = 64;
+
     /// <summary>Computes the outputs of rows [<paramref name="rowStart"/>, <paramref name="rowEnd"/>) for all tokens.</summary>
+    [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply<TDot, TFormat>(
         in QuantizedWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
@@ -28,62 +35,162 @@ internal static unsafe class QuantizedKernel
         where TFormat : struct, IQuantizedFormat
     {
         const int TileRowCount = QuantizedLayout.TileRowCount;
-        var blockCount = QuantizedLayout.BlockCount(weights.GroupLength);
-        for (var tile = rowStart / TileRowCount; tile * TileRowCount < rowEnd; tile++)
+        var (tile, tileEnd) = (rowStart / TileRowCount, (rowEnd + TileRowCount - 1) / TileRowCount);
+        if (!TDot.TakesTokens || inputs.TokenCount == 1)
         {
-            // All tokens pass over a tile before the next one: memory gives each tile once.
-            var data = (byte*)weights.Data + (tile * weights.TileByteCount);
-            for (var token = 0; token < inputs.TokenCount; token++)
-            {
-                var sums = Sum<TDot, TFormat>(data, (byte*)inputs.Token(token), blockCount, weights.GroupCount);
-                var row = tile * TileRowCount;
-                var output = outputs.Token(token) + row;
-                if (row >= rowStart && row + TileRowCount <= rowEnd)
-                {
-                    Vector256.Store(sums, output);
-                    continue;
-                }
+            MultiplyTiles<TDot, TFormat>(weights, inputs, outputs, tile, tileEnd, 0, rowStart, rowEnd);
+            return;
+        }
 
-                for (var lane = Math.Max(rowStart - row, 0); lane < Math.Min(rowEnd - row, TileRowCount); lane++)
+        const int TokensAtOnce = QuantizedTokens<TFormat>.TokenCount;
+        var scratch = stackalloc byte[QuantizedTokens<TFormat>.ScratchByteCount];
+        var tokens = new QuantizedTokens<TFormat>(weights, inputs, scratch);
+        var together = inputs.TokenCount - (inputs.TokenCount % TokensAtOnce == 1 ? 1 : 0); // a last one alone is as fast by itself
+        for (; tile < tileEnd; tile += tokens.TilesAtOnce)
+        {
+            // All tokens pass over these tiles before the next ones: memory gives each tile once.
+            var count = Math.Min(tokens.TilesAtOnce, tileEnd - tile);
+            for (var token = 0; token < together; token += TokensAtOnce)
+            {
+                tokens.Compute(tile, count, token);
+                for (var i = 0; i < count; i++)
                 {
-                    output[lane] = sums.GetElement(lane);
+                    for (var j = 0; j < Math.Min(TokensAtOnce, together - token); j++)
+                    {
+                        Store(tokens.Sums(i, j), outputs.Token(token + j), (tile + i) * TileRowCount, rowStart, rowEnd);
+                    }
                 }
+            }
+
+            MultiplyTiles<TDot, TFormat>(weights, inputs, outputs, tile, tile + count, together, rowStart, rowEnd);
+        }
+    }
+
+    // Token by token, all of them over a tile before the next one.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void MultiplyTiles<TDot, TFormat>(
+        in QuantizedWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int tile, int tileEnd, int tokenStart, int rowStart, int rowEnd)
+        where TDot : struct, IQuantizedDot
+        where TFormat : struct, IQuantizedFormat
+    {
+        var blockCount = QuantizedLayout.BlockCount(weights.GroupLength);
+        var byteCount = weights.GroupCount * (nint)blockCount * (QuantizedLayout.ScalesByteCount + TFormat.BlockByteCount);
+        for (; tile < tileEnd; tile++)
+        {
+            var data = (byte*)weights.Data + (tile * weights.TileByteCount);
+            for (var token = tokenStart; token < inputs.TokenCount; token++)
+            {
+                var stream = new TileStream((nint)data + byteCount - Ahead, weights.TileByteCount - byteCount);
+                var sums = Sum<TDot, TFormat>(data, (byte*)inputs.Token(token), blockCount, weights.GroupCount, stream);
+                Store(sums, outputs.Token(token), tile * QuantizedLayout.TileRowCount, rowStart, rowEnd);
             }
         }
     }
 
+    // The rows of a tile that are wanted.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store(Vector256<float> sums, float* output, int row, int rowStart, int rowEnd)
+    {
+        if (row >= rowStart && row + QuantizedLayout.TileRowCount <= rowEnd)
+        {
+            Vector256.Store(sums, output + row);
+            return;
+        }
+
+        for (var lane = Math.Max(rowStart - row, 0); lane < Math.Min(rowEnd - row, QuantizedLayout.TileRowCount); lane++)
+        {
+            output[row + lane] = sums.GetElement(lane);
+        }
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static Vector256<float> Sum<TDot, TFormat>(byte* tile, byte* x, int blockCount, int groupCount)
+    private static Vector256<float> Sum<TDot, TFormat>(byte* tile, byte* x, int blockCount, int groupCount, TileStream stream)
         where TDot : struct, IQuantizedDot
         where TFormat : struct, IQuantizedFormat
     {
         if (groupCount == 1)
         {
-            return SumGroup<TDot, TFormat>(tile, x, blockCount);
+            return SumGroup<TDot, TFormat>(tile, x, blockCount, stream);
         }
 
         var half = groupCount / 2;
         var tileStep = (nint)half * blockCount * (QuantizedLayout.ScalesByteCount + TFormat.BlockByteCount);
         var inputStep = (nint)half * blockCount * QuantizedLayout.ActivationByteCount;
-        return Sum<TDot, TFormat>(tile, x, blockCount, half) + Sum<TDot, TFormat>(tile + tileStep, x + inputStep, blockCount, half);
+        return Sum<TDot, TFormat>(tile, x, blockCount, half, stream) + Sum<TDot, TFormat>(tile + tileStep, x + inputStep, blockCount, half, stream);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static Vector256<float> SumGroup<TDot, TFormat>(byte* tile, byte* x, int blockCount)
+    private static Vector256<float> SumGroup<TDot, TFormat>(byte* tile, byte* x, int blockCount, TileStream stream)
         where TDot : struct, IQuantizedDot
         where TFormat : struct, IQuantizedFormat
     {
+        var blockByteCount = QuantizedLayout.ScalesByteCount + TFormat.BlockByteCount;
         var sums = Vector256<float>.Zero;
-        for (var block = 0; block < blockCount; block++)
+        var ahead = (nint)Ahead;
+        var block = 0;
+        for (var end = stream.BlocksBeforeGap(tile, blockCount, blockByteCount); ; end = blockCount)
         {
-            var dots = TFormat.Dot<TDot>(tile + QuantizedLayout.ScalesByteCount, (sbyte*)x, *(int*)(x + QuantizedLayout.ActivationSumOffset));
-            var (lower, upper) = Vector128.Widen(Vector128.Load((ushort*)tile));
-            var scales = (Vector256.Create(lower, upper) << 16).AsSingle() * *(float*)(x + QuantizedLayout.ActivationScaleOffset);
-            sums = Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(dots), scales, sums);
-            tile += QuantizedLayout.ScalesByteCount + TFormat.BlockByteCount;
-            x += QuantizedLayout.ActivationByteCount;
+            for (; block < end; block++)
+            {
+                Prefetch<TFormat>(tile + ahead);
+                var dots = TFormat.Dot<TDot>(tile + QuantizedLayout.ScalesByteCount, (sbyte*)x, *(int*)(x + QuantizedLayout.ActivationSumOffset));
+                var scales = (Widen((ushort*)tile) << 16).AsSingle() * *(float*)(x + QuantizedLayout.ActivationScaleOffset);
+                sums = Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(dots), scales, sums);
+                tile += blockByteCount;
+                x += QuantizedLayout.ActivationByteCount;
+            }
+
+            if (block == blockCount)
+            {
+                break;
+            }
+
+            ahead += stream.Gap;
         }
 
         return sums;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Widen(ushort* scales)
+    {
+        var eight = Vector128.Load(scales);
+        if (Avx2.IsSupported)
+        {
+            return Avx2.ConvertToVector256Int32(eight);
+        }
+
+        var (lower, upper) = Vector128.Widen(eight);
+        return Vector256.Create(lower, upper).AsInt32();
+    }
+
+    // The lines of a block.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prefetch<TFormat>(byte* block)
+        where TFormat : struct, IQuantizedFormat
+    {
+        if (!Sse.IsSupported)
+        {
+            return;
+        }
+
+        Sse.Prefetch1(block);
+        Sse.Prefetch1(block + LineByteCount);
+        if (TFormat.BlockByteCount > 3 * LineByteCount)
+        {
+            Sse.Prefetch1(block + (2 * LineByteCount));
+            Sse.Prefetch1(block + (3 * LineByteCount));
+        }
+    }
+
+    /// <summary>
+    /// What a rank reads of the tiles one after the other: from <paramref name="End"/> on, what lies <see cref="Ahead"/> of a block is the next tile's, behind what
+    /// the rank has not.
+    /// </summary>
+    private readonly record struct TileStream(nint End, nint Gap)
+    {
+        /// <summary>The first blocks of a group.</summary>
+        public int BlocksBeforeGap(byte* group, int blockCount, int blockByteCount)
+            => Gap == 0 ? blockCount : (int)Math.Clamp((End - (nint)group) / blockByteCount, 0, blockCount);
     }
 }

@@ -23,6 +23,9 @@ public sealed unsafe class QuantizedKernelTests
                     data.Add(set.Name, format, 5, 344, 8, 1);
                     data.Add(set.Name, format, 24, 172, 4, 5);
                     data.Add(set.Name, format, 1, 7, 1, 2);
+                    data.Add(set.Name, format, 30, 1100, 1, 9); // more blocks than a panel, a token that is left over
+                    data.Add(set.Name, format, 275, 64, 2, 7); // more tiles than at once
+                    data.Add(set.Name, format, 21, 2080, 8, 4);
                 }
             }
 
@@ -75,14 +78,17 @@ public sealed unsafe class QuantizedKernelTests
         {
             foreach (var input in new[] { 127f, -127f })
             {
-                using var matrix = Matrix([.. Enumerable.Repeat(weight, Block)], format, 1, Block, 1);
-                using var x = Arrange(matrix.InputLayout, [.. Enumerable.Repeat(input, Block)], 1, Block);
-                using var y = KernelData.Native([]);
+                foreach (var tokenCount in new[] { 1, 4 })
+                {
+                    using var matrix = Matrix([.. Enumerable.Repeat(weight, Block)], format, 1, Block, 1);
+                    using var x = Arrange(matrix.InputLayout, [.. Enumerable.Repeat(input, tokenCount * Block)], tokenCount, Block);
+                    using var y = KernelData.Native([], guard: tokenCount);
+                    var inputs = new LinearInputs((nint)x.Data, matrix.InputLayout.PaddedLength, tokenCount);
 
-                matrix.Multiply(
-                    KernelData.Set(set), new LinearInputs((nint)x.Data, matrix.InputLayout.PaddedLength, 1), new LinearOutputs((nint)y.Data, 1), 0, 1);
+                    matrix.Multiply(KernelData.Set(set), inputs, new LinearOutputs((nint)y.Data, 1), 0, 1);
 
-                Assert.Equal(Block * weight * input, y.Data[0]);
+                    Assert.All(new ReadOnlySpan<float>(y.Data, tokenCount).ToArray(), sum => Assert.Equal(Block * weight * input, sum));
+                }
             }
         }
     }
