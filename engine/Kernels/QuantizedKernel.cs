@@ -21,9 +21,13 @@ internal readonly record struct QuantizedWeights(nint Data, nint TileByteCount, 
 /// </remarks>
 internal static unsafe class QuantizedKernel
 {
-    // How far ahead of its use a tile is asked for, in the second-level cache. On a Zen 4, of products alone, two threads, with memory at its fastest: 8-bit weights
-    // came at 82 to 87 % of a read-sum without, 90 to 96 % with 640 to 1536 bytes, 60 % with 2048 and 44 % with 4096; into the first-level cache, less than without.
-    private const int Ahead = 1024;
+    /// <summary>
+    /// How far ahead of its use a tile is asked for, in bytes, in the second-level cache. On a Zen 4, of products alone, two threads, with memory at its fastest:
+    /// 8-bit weights came at 82 to 87 % of a read-sum without, 90 to 96 % with 640 to 1536, 60 % with 2048 and 44 % with 4096; into the first-level cache, less
+    /// than without.
+    /// </summary>
+    public const int Ahead = 1024;
+
     private const int LineByteCount = 64;
 
     /// <summary>Computes the outputs of rows [<paramref name="rowStart"/>, <paramref name="rowEnd"/>) for all tokens.</summary>
@@ -74,15 +78,28 @@ internal static unsafe class QuantizedKernel
         where TFormat : struct, IQuantizedFormat
     {
         var blockCount = QuantizedLayout.BlockCount(weights.GroupLength);
-        var byteCount = weights.GroupCount * (nint)blockCount * (QuantizedLayout.ScalesByteCount + TFormat.BlockByteCount);
+        var isStream = weights.TileByteCount == weights.GroupCount * (nint)blockCount * (QuantizedLayout.ScalesByteCount + TFormat.BlockByteCount);
+        var sums = stackalloc float[QuantizedTiles.SumsLength];
+        for (; !isStream && tile + QuantizedTiles.TileCount <= tileEnd; tile += QuantizedTiles.TileCount)
+        {
+            for (var token = tokenStart; token < inputs.TokenCount; token++)
+            {
+                QuantizedTiles.Sum<TDot, TFormat>(weights, tile, (byte*)inputs.Token(token), sums);
+                for (var i = 0; i < QuantizedTiles.TileCount; i++)
+                {
+                    var row = (tile + i) * QuantizedLayout.TileRowCount;
+                    Store(Vector256.Load(sums + (i * QuantizedLayout.TileRowCount)), outputs.Token(token), row, rowStart, rowEnd);
+                }
+            }
+        }
+
         for (; tile < tileEnd; tile++)
         {
             var data = (byte*)weights.Data + (tile * weights.TileByteCount);
             for (var token = tokenStart; token < inputs.TokenCount; token++)
             {
-                var stream = new TileStream((nint)data + byteCount - Ahead, weights.TileByteCount - byteCount);
-                var sums = Sum<TDot, TFormat>(data, (byte*)inputs.Token(token), blockCount, weights.GroupCount, stream);
-                Store(sums, outputs.Token(token), tile * QuantizedLayout.TileRowCount, rowStart, rowEnd);
+                var one = Sum<TDot, TFormat>(data, (byte*)inputs.Token(token), blockCount, weights.GroupCount);
+                Store(one, outputs.Token(token), tile * QuantizedLayout.TileRowCount, rowStart, rowEnd);
             }
         }
     }
@@ -104,51 +121,47 @@ internal static unsafe class QuantizedKernel
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static Vector256<float> Sum<TDot, TFormat>(byte* tile, byte* x, int blockCount, int groupCount, TileStream stream)
+    private static Vector256<float> Sum<TDot, TFormat>(byte* tile, byte* x, int blockCount, int groupCount)
         where TDot : struct, IQuantizedDot
         where TFormat : struct, IQuantizedFormat
     {
         if (groupCount == 1)
         {
-            return SumGroup<TDot, TFormat>(tile, x, blockCount, stream);
+            return SumGroup<TDot, TFormat>(tile, x, blockCount);
         }
 
         var half = groupCount / 2;
         var tileStep = (nint)half * blockCount * (QuantizedLayout.ScalesByteCount + TFormat.BlockByteCount);
         var inputStep = (nint)half * blockCount * QuantizedLayout.ActivationByteCount;
-        return Sum<TDot, TFormat>(tile, x, blockCount, half, stream) + Sum<TDot, TFormat>(tile + tileStep, x + inputStep, blockCount, half, stream);
+        return Sum<TDot, TFormat>(tile, x, blockCount, half) + Sum<TDot, TFormat>(tile + tileStep, x + inputStep, blockCount, half);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static Vector256<float> SumGroup<TDot, TFormat>(byte* tile, byte* x, int blockCount, TileStream stream)
+    private static Vector256<float> SumGroup<TDot, TFormat>(byte* tile, byte* x, int blockCount)
         where TDot : struct, IQuantizedDot
         where TFormat : struct, IQuantizedFormat
     {
-        var blockByteCount = QuantizedLayout.ScalesByteCount + TFormat.BlockByteCount;
         var sums = Vector256<float>.Zero;
-        var ahead = (nint)Ahead;
-        var block = 0;
-        for (var end = stream.BlocksBeforeGap(tile, blockCount, blockByteCount); ; end = blockCount)
+        for (var block = 0; block < blockCount; block++)
         {
-            for (; block < end; block++)
-            {
-                Prefetch<TFormat>(tile + ahead);
-                var dots = TFormat.Dot<TDot>(tile + QuantizedLayout.ScalesByteCount, (sbyte*)x, *(int*)(x + QuantizedLayout.ActivationSumOffset));
-                var scales = (Widen((ushort*)tile) << 16).AsSingle() * *(float*)(x + QuantizedLayout.ActivationScaleOffset);
-                sums = Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(dots), scales, sums);
-                tile += blockByteCount;
-                x += QuantizedLayout.ActivationByteCount;
-            }
-
-            if (block == blockCount)
-            {
-                break;
-            }
-
-            ahead += stream.Gap;
+            sums = Add<TDot, TFormat>(tile, x, sums, Ahead);
+            tile += QuantizedLayout.ScalesByteCount + TFormat.BlockByteCount;
+            x += QuantizedLayout.ActivationByteCount;
         }
 
         return sums;
+    }
+
+    /// <summary>Adds one block of a tile to the sums of its rows, and asks for what lies <paramref name="ahead"/> of it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Add<TDot, TFormat>(byte* block, byte* x, Vector256<float> sums, nint ahead)
+        where TDot : struct, IQuantizedDot
+        where TFormat : struct, IQuantizedFormat
+    {
+        Prefetch<TFormat>(block + ahead);
+        var dots = TFormat.Dot<TDot>(block + QuantizedLayout.ScalesByteCount, (sbyte*)x, *(int*)(x + QuantizedLayout.ActivationSumOffset));
+        var scales = (Widen((ushort*)block) << 16).AsSingle() * *(float*)(x + QuantizedLayout.ActivationScaleOffset);
+        return Vector256.FusedMultiplyAdd(Vector256.ConvertToSingle(dots), scales, sums);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -181,16 +194,5 @@ internal static unsafe class QuantizedKernel
             Sse.Prefetch1(block + (2 * LineByteCount));
             Sse.Prefetch1(block + (3 * LineByteCount));
         }
-    }
-
-    /// <summary>
-    /// What a rank reads of the tiles one after the other: from <paramref name="End"/> on, what lies <see cref="Ahead"/> of a block is the next tile's, behind what
-    /// the rank has not.
-    /// </summary>
-    private readonly record struct TileStream(nint End, nint Gap)
-    {
-        /// <summary>The first blocks of a group.</summary>
-        public int BlocksBeforeGap(byte* group, int blockCount, int blockByteCount)
-            => Gap == 0 ? blockCount : (int)Math.Clamp((End - (nint)group) / blockByteCount, 0, blockCount);
     }
 }

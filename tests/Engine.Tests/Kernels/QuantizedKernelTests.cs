@@ -93,6 +93,53 @@ public sealed unsafe class QuantizedKernelTests
         }
     }
 
+    /// <summary>A rank's groups of tiles that have all ranks' side by side, as converted files do: the halves add up to the whole, by the group tree.</summary>
+    [Theory]
+    [MemberData(nameof(KernelData.Sets), MemberType = typeof(KernelData))]
+    public void Multiply_PartsOfTiles_AreTheHalvesOfTheTree(string set)
+    {
+        foreach (var (type, rowCount, groupLength, tokenCount) in new[] { (TensorType.Int8, 77, 160, 1), (TensorType.Int4, 64, 96, 2), (TensorType.Int8, 40, 32, 6) })
+        {
+            var columnCount = 8 * groupLength;
+            var shape = new BlockShape(type, rowCount, columnCount, 8);
+            var random = KernelData.Random(6, rowCount * columnCount);
+            using var tiles = new NativeBuffer((shape.ByteCount / sizeof(float)) + 1);
+            for (var row = 0; row < rowCount; row++)
+            {
+                var values = random.AsSpan(row * columnCount, columnCount);
+                var tile = (byte*)tiles.Data + (row / 8 * shape.TileByteCount);
+                if (type == TensorType.Int8)
+                {
+                    TileQuantizer.Store<Int8Format>(values, groupLength, row % 8, tile);
+                }
+                else
+                {
+                    TileQuantizer.Store<Int4Format>(values, groupLength, row % 8, tile);
+                }
+            }
+
+            var inputs = KernelData.Random(7, tokenCount * columnCount);
+            var whole = Products(0, 8);
+            var (lower, upper) = (Products(0, 4), Products(4, 4));
+            for (var i = 0; i < whole.Length; i++)
+            {
+                Assert.Equal(BitConverter.SingleToInt32Bits(whole[i]), BitConverter.SingleToInt32Bits(lower[i] + upper[i]));
+            }
+
+            float[] Products(int firstGroup, int groupCount)
+            {
+                var (start, count) = (firstGroup * groupLength, groupCount * groupLength);
+                using var matrix = WeightMatrix.Create(shape.Columns("w", (nint)tiles.Data, start, count, groupCount).Single(), groupCount);
+                var part = inputs.Chunk(columnCount).SelectMany(token => token.Skip(start).Take(count)).ToArray();
+                using var x = Arrange(matrix.InputLayout, part, tokenCount, count);
+                using var y = KernelData.Native([], guard: tokenCount * rowCount);
+                var arranged = new LinearInputs((nint)x.Data, matrix.InputLayout.PaddedLength, tokenCount);
+                matrix.Multiply(KernelData.Set(set), arranged, new LinearOutputs((nint)y.Data, rowCount), 0, rowCount);
+                return new ReadOnlySpan<float>(y.Data, tokenCount * rowCount).ToArray();
+            }
+        }
+    }
+
     [Theory]
     [InlineData(WeightFormat.Int8, 127)]
     [InlineData(WeightFormat.Int4, 8)]
