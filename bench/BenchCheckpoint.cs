@@ -10,6 +10,45 @@ internal static class BenchCheckpoint
 {
     private const int WordByteCount = sizeof(ulong);
 
+    /// <summary>What a format quantises to; <see langword="null"/> for bfloat16 as it is.</summary>
+    /// <exception cref="ArgumentException">There is no such format.</exception>
+    public static TensorType? TypeOf(string format) => format switch
+    {
+        "bf16" => null,
+        "int8" => TensorType.Int8,
+        "int4" => TensorType.Int4,
+        _ => throw new ArgumentException($"--dtype {format} is not one of bf16, int8 and int4."),
+    };
+
+    /// <summary>As the other one; a quantised checkpoint is the converted one of one shard, for any number of ranks.</summary>
+    public static string At(string directory, string shape, int shardCount, string format)
+    {
+        if (TypeOf(format) is not { } type)
+        {
+            return At(directory, shape, shardCount);
+        }
+
+        var folder = Path.Combine(directory, $"{shape}-{format}");
+        if (!Directory.Exists(folder))
+        {
+            Console.WriteLine($"writing {folder}");
+            Convert(At(directory, shape, shardCount: 1), folder, new ConversionOptions { Layout = CheckpointLayout.HuggingFace, Quantization = type });
+        }
+
+        return folder;
+    }
+
+    /// <summary>Converts a checkpoint of the bench, whose tokenizer comes along.</summary>
+    public static void Convert(string source, string folder, ConversionOptions conversion)
+    {
+        using (var checkpoint = CheckpointFolder.Open(source, tokenizerVocabularySize: null))
+        {
+            CheckpointConverter.Convert(checkpoint, folder, conversion);
+        }
+
+        File.Copy(Path.Combine(source, "tokenizer.model"), Path.Combine(folder, "tokenizer.model"));
+    }
+
     /// <summary>Writes the checkpoint unless it is there.</summary>
     /// <returns>Its folder.</returns>
     public static string At(string directory, string shape, int shardCount)

@@ -16,8 +16,10 @@ internal static class LoadBench
 
     public static int Run(string[] args)
     {
-        var options = new BenchOptions(args, "model", "directory", "ranks", "rounds", "distrun");
-        var folder = options.Has("model") ? options.Text("model", "") : Converted(options.Text("directory", Path.Combine(Path.GetTempPath(), "distributed-bench")));
+        var options = new BenchOptions(args, "model", "dtype", "directory", "ranks", "rounds", "distrun");
+        var folder = options.Has("model")
+            ? options.Text("model", "")
+            : Converted(options.Text("directory", Path.Combine(Path.GetTempPath(), "distributed-bench")), options.Text("dtype", "bf16"));
         var bytes = Directory.GetFiles(folder, "*.safetensors").Sum(Length);
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{folder}, {bytes / 1e9:F1} GB"));
         Console.WriteLine($"{"ranks",5} {"headers ms",11} {"load s",7} {"from distrun's start s",23}   anonymous MiB a rank");
@@ -36,19 +38,19 @@ internal static class LoadBench
     }
 
     // The 1B checkpoint of the end-to-end bench, written once.
-    private static string Converted(string directory)
+    private static string Converted(string directory, string format)
     {
+        if (BenchCheckpoint.TypeOf(format) is not null)
+        {
+            return BenchCheckpoint.At(directory, "1b", shardCount: 1, format);
+        }
+
         var source = BenchCheckpoint.At(directory, "1b", shardCount: 1);
         var folder = Path.Combine(directory, "1b-hf");
         if (!Directory.Exists(folder))
         {
             Console.WriteLine($"writing {folder}");
-            using (var checkpoint = CheckpointFolder.Open(source, tokenizerVocabularySize: null))
-            {
-                CheckpointConverter.Convert(checkpoint, folder, new ConversionOptions { Layout = CheckpointLayout.HuggingFace });
-            }
-
-            File.Copy(Path.Combine(source, "tokenizer.model"), Path.Combine(folder, "tokenizer.model"));
+            BenchCheckpoint.Convert(source, folder, new ConversionOptions { Layout = CheckpointLayout.HuggingFace });
         }
 
         return folder;

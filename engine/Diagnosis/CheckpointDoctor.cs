@@ -51,7 +51,7 @@ public sealed class CheckpointDoctor(DoctorOptions options)
             Files = files,
             Memory = memory,
             Machine = machine,
-            Speed = [.. memory.Select(entry => SpeedLimit.Of(model!.Config, IsQuantized(model), entry, machine, options.MaxSequenceLength / 2))],
+            Speed = [.. memory.Select(entry => SpeedLimit.Of(model!.Config, Quantization(model), entry, machine, options.MaxSequenceLength / 2))],
             Findings = [.. _findings.OrderByDescending(finding => finding.Level)],
         };
     }
@@ -153,7 +153,8 @@ public sealed class CheckpointDoctor(DoctorOptions options)
         }
     }
 
-    private bool IsQuantized(ModelSummary model) => model.Quantization is not null || options.WeightFormat != WeightFormat.Stored;
+    // In the files or while loading.
+    private TensorType? Quantization(ModelSummary model) => model.Quantization ?? options.WeightFormat.Type();
 
     private Finding Compare(CheckpointSource checkpoint, int worldSize)
     {

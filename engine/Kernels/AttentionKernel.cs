@@ -76,6 +76,15 @@ internal static unsafe class AttentionKernel
             var keysAhead = operands.Prefetches && blockEnd < operands.PositionCount
                 ? operands.Keys + (operands.Blocks[blockEnd / BlockLength] * operands.BlockByteCount)
                 : null;
+            if (TCache.HasScales && operands.Prefetches)
+            {
+                PrefetchScales<TLanes>(values, rowByteCount);
+                if (keysAhead != null)
+                {
+                    PrefetchScales<TLanes>(keysAhead, rowByteCount);
+                }
+            }
+
             AttentionScores.Compute<TLanes, TCache>(keys + row, count, operands.Queries, headCount, paddedDimension, scores, valuesAhead);
             if (TCache.HasScales)
             {
@@ -122,6 +131,12 @@ internal static unsafe class AttentionKernel
                 operands.HeadDimension);
         }
     }
+
+    // They lie behind the rows.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void PrefetchScales<TLanes>(byte* rows, nint rowByteCount)
+        where TLanes : unmanaged, ILanes<TLanes>
+        => LaneOperations.Prefetch<TLanes>(rows + (BlockLength * rowByteCount), BlockLength * sizeof(float));
 
     // rows[head, i] *= scales[i]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

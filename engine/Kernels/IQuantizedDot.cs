@@ -11,6 +11,9 @@ internal unsafe interface IQuantizedDot
     /// <summary>Whether this machine runs the implementation.</summary>
     static abstract bool IsSupported { get; }
 
+    /// <summary>Whether <see cref="QuantizedTokens{TFormat}"/> computes where there are several tokens.</summary>
+    static virtual bool TakesTokens => false;
+
     /// <summary>Lane r: the sum over k of q[r, k] x[k], of 8-bit weights.</summary>
     /// <param name="weights">The block's eight vectors.</param>
     /// <param name="x">32 activations from -127 to 127.</param>

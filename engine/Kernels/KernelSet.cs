@@ -63,7 +63,7 @@ internal abstract unsafe class KernelSet
         var sets = new List<KernelSet>();
         Add<Lanes512, VnniDot>("AVX-512 with VNNI");
         Add<Lanes256, VnniDot>("AVX2 with VNNI");
-        Add<Lanes512, Avx2Dot>("AVX-512");
+        Add<Lanes512, Avx512Dot>("AVX-512");
         Add<Lanes256, Avx2Dot>("AVX2");
         Add<Lanes128, ArmDot>("NEON");
         Add<Lanes128, ScalarDot>(AdvSimd.IsSupported ? "NEON without dot products" : "128-bit");

@@ -47,16 +47,18 @@ internal readonly unsafe struct Avx2Dot : IQuantizedDot
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<int> Int8(byte* weights, sbyte* x, int sum)
     {
-        var ones = Vector256<short>.One;
-        var dots = Vector256<int>.Zero;
-        for (var i = 0; i < 8; i++)
-        {
-            var q = Vector256.Load((sbyte*)weights + (32 * i));
-            var pairs = Avx2.MultiplyAddAdjacent(Avx2.Abs(q), Avx2.Sign(Four(x + (4 * i)), q)); // |q| times x with q's sign
-            dots += Avx2.MultiplyAddAdjacent(pairs, ones);
-        }
+        // Written out, as the compiler does not unroll eight turns: 5 % less time out of the first-level cache.
+        var q = (sbyte*)weights;
+        return ((Products(q, x) + Products(q + 32, x + 4)) + (Products(q + 64, x + 8) + Products(q + 96, x + 12)))
+            + ((Products(q + 128, x + 16) + Products(q + 160, x + 20)) + (Products(q + 192, x + 24) + Products(q + 224, x + 28)));
+    }
 
-        return dots;
+    // |q| times x with q's sign.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Products(sbyte* weights, sbyte* x)
+    {
+        var q = Vector256.Load(weights);
+        return Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(Avx2.Abs(q), Avx2.Sign(Four(x), q)), Vector256<short>.One);
     }
 
     // Eight times 2 x 15 x 127 is less than 2^15: the 16-bit sums of a whole block need widening only once.
@@ -75,9 +77,43 @@ internal readonly unsafe struct Avx2Dot : IQuantizedDot
         return Avx2.MultiplyAddAdjacent(pairs, Vector256<short>.One) - Vector256.Create(8 * sum);
     }
 
-    /// <summary>Four activations, for each of the eight rows.</summary>
+    /// <summary>
+    /// Four activations, for each of the eight rows. As a float32, which the compiler lets come from memory into all lanes at once; a whole number takes a
+    /// detour.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<sbyte> Four(sbyte* x) => Vector256.Create(Unsafe.ReadUnaligned<int>(x)).AsSByte();
+    public static Vector256<sbyte> Four(sbyte* x) => Vector256.Create(Unsafe.ReadUnaligned<float>(x)).AsSByte();
+}
+
+/// <summary>x86 with AVX-512 and no 256-bit VNNI, as Zen 4 and Ice Lake: as AVX2 for one token, and several tokens at once in 512 bits.</summary>
+internal readonly unsafe struct Avx512Dot : IQuantizedDot
+{
+    public static bool IsSupported => Avx512BW.IsSupported;
+
+    public static bool TakesTokens => true;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Int8(byte* weights, sbyte* x, int sum) => Avx2Dot.Int8(weights, x, sum);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Int4(byte* weights, sbyte* x, int sum) => Avx2Dot.Int4(weights, x, sum);
+
+    /// <summary>
+    /// Two of a block's four vectors of 4-bit weights, whose rows come together: row r has eight neighbouring elements in the low halves of its bytes and eight in
+    /// the high ones.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Halves(byte* weights, out Vector512<byte> low, out Vector512<byte> high)
+    {
+        var rows = Avx512F.PermuteVar16x32(Vector512.Load((int*)weights), Vector512.Create(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15)).AsUInt16();
+        var mask = Vector512.Create((byte)0x0F);
+        low = rows.AsByte() & mask;
+        high = (rows >> 4).AsByte() & mask;
+    }
+
+    /// <summary>Eight bytes, for each of the eight rows; see <see cref="Avx2Dot.Four"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<sbyte> Eight(void* x) => Vector512.Create(Unsafe.ReadUnaligned<double>(x)).AsSByte();
 }
 
 /// <summary>Arm64 with dot products (every processor since Armv8.4, Apple's M1 too): signed bytes, four products into a lane.</summary>

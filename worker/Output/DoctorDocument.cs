@@ -105,15 +105,7 @@ internal static class DoctorDocument
             json.WriteNumber("rank_cache_bytes", memory.CacheByteCount);
             json.WriteNumber("decode_limit_here_tokens_per_second", speed.DecodeHere);
             json.WriteNumber("decode_limit_apart_tokens_per_second", speed.DecodeApart);
-            if (speed.PrefillHere is { } prefill)
-            {
-                json.WriteNumber("prefill_limit_here_tokens_per_second", prefill);
-            }
-            else
-            {
-                json.WriteNull("prefill_limit_here_tokens_per_second");
-            }
-
+            json.WriteNumber("prefill_limit_here_tokens_per_second", speed.PrefillHere);
             json.WriteEndObject();
         }
 
@@ -127,6 +119,8 @@ internal static class DoctorDocument
         json.WriteNumber("threads", machine.ThreadCount);
         json.WriteNumber("read_bytes_per_second", machine.ReadBytesPerSecond);
         json.WriteNumber("flops_per_second", machine.MultiplyAddsPerSecond);
+        json.WriteNumber("int8_operations_per_second", machine.Int8OperationsPerSecond);
+        json.WriteNumber("int4_operations_per_second", machine.Int4OperationsPerSecond);
         json.WriteNumber("memory_bytes", machine.MemoryByteCount);
         json.WriteEndObject();
     }

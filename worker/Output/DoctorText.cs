@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Runtime.CompilerServices;
 using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Diagnosis;
@@ -23,7 +22,7 @@ internal static class DoctorText
         Line(
             output,
             $"machine: {machine.KernelPath} kernels, {machine.ThreadCount} thread(s), reads {machine.ReadBytesPerSecond / 1e9:0.0} GB/s, "
-            + $"{machine.MultiplyAddsPerSecond / 1e9:0} GFLOP/s, {machine.MemoryByteCount / 1e9:0.0} GB of memory");
+            + $"{machine.MultiplyAddsPerSecond / 1e9:0} GFLOP/s (int8 {machine.Int8OperationsPerSecond / 1e9:0}, int4 {machine.Int4OperationsPerSecond / 1e9:0} Gop/s), {machine.MemoryByteCount / 1e9:0.0} GB of memory");
         foreach (var finding in report.Findings)
         {
             output.WriteLine($"{finding.Level.ToString().ToLowerInvariant()}: {finding.Message}");
@@ -78,7 +77,7 @@ internal static class DoctorText
             Line(
                 output,
                 $"  {memory.WorldSize,5}  {Size(memory.WeightByteCount),10}  {Size(memory.CacheByteCount),10}  "
-                + $"{speed.DecodeHere,7:0.0} t/s  {speed.DecodeApart,20:0.0} t/s  {speed.PrefillHere?.ToString("0", CultureInfo.InvariantCulture) ?? "-",8} t/s");
+                + $"{speed.DecodeHere,7:0.0} t/s  {speed.DecodeApart,20:0.0} t/s  {speed.PrefillHere,8:0} t/s");
         }
     }
 

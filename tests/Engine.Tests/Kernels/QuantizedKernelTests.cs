@@ -23,6 +23,9 @@ public sealed unsafe class QuantizedKernelTests
                     data.Add(set.Name, format, 5, 344, 8, 1);
                     data.Add(set.Name, format, 24, 172, 4, 5);
                     data.Add(set.Name, format, 1, 7, 1, 2);
+                    data.Add(set.Name, format, 30, 1100, 1, 9); // more blocks than a panel, a token that is left over
+                    data.Add(set.Name, format, 275, 64, 2, 7); // more tiles than at once
+                    data.Add(set.Name, format, 21, 2080, 8, 4);
                 }
             }
 
@@ -75,14 +78,64 @@ public sealed unsafe class QuantizedKernelTests
         {
             foreach (var input in new[] { 127f, -127f })
             {
-                using var matrix = Matrix([.. Enumerable.Repeat(weight, Block)], format, 1, Block, 1);
-                using var x = Arrange(matrix.InputLayout, [.. Enumerable.Repeat(input, Block)], 1, Block);
-                using var y = KernelData.Native([]);
+                foreach (var tokenCount in new[] { 1, 4 })
+                {
+                    using var matrix = Matrix([.. Enumerable.Repeat(weight, Block)], format, 1, Block, 1);
+                    using var x = Arrange(matrix.InputLayout, [.. Enumerable.Repeat(input, tokenCount * Block)], tokenCount, Block);
+                    using var y = KernelData.Native([], guard: tokenCount);
+                    var inputs = new LinearInputs((nint)x.Data, matrix.InputLayout.PaddedLength, tokenCount);
 
-                matrix.Multiply(
-                    KernelData.Set(set), new LinearInputs((nint)x.Data, matrix.InputLayout.PaddedLength, 1), new LinearOutputs((nint)y.Data, 1), 0, 1);
+                    matrix.Multiply(KernelData.Set(set), inputs, new LinearOutputs((nint)y.Data, 1), 0, 1);
 
-                Assert.Equal(Block * weight * input, y.Data[0]);
+                    Assert.All(new ReadOnlySpan<float>(y.Data, tokenCount).ToArray(), sum => Assert.Equal(Block * weight * input, sum));
+                }
+            }
+        }
+    }
+
+    /// <summary>A rank's groups of tiles that have all ranks' side by side, as converted files do: the halves add up to the whole, by the group tree.</summary>
+    [Theory]
+    [MemberData(nameof(KernelData.Sets), MemberType = typeof(KernelData))]
+    public void Multiply_PartsOfTiles_AreTheHalvesOfTheTree(string set)
+    {
+        foreach (var (type, rowCount, groupLength, tokenCount) in new[] { (TensorType.Int8, 77, 160, 1), (TensorType.Int4, 64, 96, 2), (TensorType.Int8, 40, 32, 6) })
+        {
+            var columnCount = 8 * groupLength;
+            var shape = new BlockShape(type, rowCount, columnCount, 8);
+            var random = KernelData.Random(6, rowCount * columnCount);
+            using var tiles = new NativeBuffer((shape.ByteCount / sizeof(float)) + 1);
+            for (var row = 0; row < rowCount; row++)
+            {
+                var values = random.AsSpan(row * columnCount, columnCount);
+                var tile = (byte*)tiles.Data + (row / 8 * shape.TileByteCount);
+                if (type == TensorType.Int8)
+                {
+                    TileQuantizer.Store<Int8Format>(values, groupLength, row % 8, tile);
+                }
+                else
+                {
+                    TileQuantizer.Store<Int4Format>(values, groupLength, row % 8, tile);
+                }
+            }
+
+            var inputs = KernelData.Random(7, tokenCount * columnCount);
+            var whole = Products(0, 8);
+            var (lower, upper) = (Products(0, 4), Products(4, 4));
+            for (var i = 0; i < whole.Length; i++)
+            {
+                Assert.Equal(BitConverter.SingleToInt32Bits(whole[i]), BitConverter.SingleToInt32Bits(lower[i] + upper[i]));
+            }
+
+            float[] Products(int firstGroup, int groupCount)
+            {
+                var (start, count) = (firstGroup * groupLength, groupCount * groupLength);
+                using var matrix = WeightMatrix.Create(shape.Columns("w", (nint)tiles.Data, start, count, groupCount).Single(), groupCount);
+                var part = inputs.Chunk(columnCount).SelectMany(token => token.Skip(start).Take(count)).ToArray();
+                using var x = Arrange(matrix.InputLayout, part, tokenCount, count);
+                using var y = KernelData.Native([], guard: tokenCount * rowCount);
+                var arranged = new LinearInputs((nint)x.Data, matrix.InputLayout.PaddedLength, tokenCount);
+                matrix.Multiply(KernelData.Set(set), arranged, new LinearOutputs((nint)y.Data, rowCount), 0, rowCount);
+                return new ReadOnlySpan<float>(y.Data, tokenCount * rowCount).ToArray();
             }
         }
     }

@@ -1,0 +1,47 @@
+using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Diagnosis;
+using Distributed.Engine.Kernels;
+using Distributed.Engine.Tests.Model;
+
+namespace Distributed.Engine.Tests.Diagnosis;
+
+/// <summary>What a machine cannot exceed, by hand.</summary>
+public sealed class SpeedLimitTests
+{
+    private static readonly LlamaConfig Config = new()
+    {
+        Dimension = 96,
+        LayerCount = 2,
+        HeadCount = 8,
+        KeyValueHeadCount = 4,
+        HiddenDimension = 160,
+        VocabularySize = 70,
+        NormEpsilon = 1e-5f,
+    };
+
+    [Theory]
+    [InlineData(null, 1e9)]
+    [InlineData(TensorType.Int8, 3e9)]
+    [InlineData(TensorType.Int4, 5e9)]
+    public void PrefillHere_OfAFormat_IsWhatItsProductsComeTo(TensorType? quantization, double operationsPerSecond)
+    {
+        var machine = new MachineProfile(
+            "scalar", 1, 1e9, MultiplyAddsPerSecond: 1e9, Int8OperationsPerSecond: 3e9, Int4OperationsPerSecond: 5e9, MemoryByteCount: 1 << 30);
+        var memory = RankMemory.Of(Config, TensorType.BFloat16, ModelWorld.Options(maxSequenceLength: 40, maxBatchSize: 1), worldSize: 1);
+
+        var limit = SpeedLimit.Of(Config, quantization, memory, machine, position: 20);
+
+        var matrices = (2 * 96 * 96) + (2 * 48 * 96) + (3 * 160 * 96); // of a layer
+        Assert.Equal(operationsPerSecond / (2.0 * Config.LayerCount * matrices), limit.PrefillHere, tolerance: 1e-6);
+    }
+
+    /// <summary>The probe runs the kernel of this machine; its rate is a positive number.</summary>
+    [Theory]
+    [InlineData(TensorType.Int8)]
+    [InlineData(TensorType.Int4)]
+    public void QuantizedProductsProbe_OfThisMachine_Measures(TensorType type)
+    {
+        using var pool = new ComputePool(2);
+        Assert.InRange(QuantizedProductsProbe.Measure(pool, type), double.Epsilon, 1e6);
+    }
+}
