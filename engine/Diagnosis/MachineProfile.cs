@@ -1,4 +1,5 @@
 using Distributed.Engine.Kernels;
+using Distributed.Engine.Kernels.Emission;
 
 namespace Distributed.Engine.Diagnosis;
 
@@ -7,9 +8,19 @@ namespace Distributed.Engine.Diagnosis;
 /// <param name="ThreadCount">Threads of the measurements.</param>
 /// <param name="ReadBytesPerSecond">Bytes a second that all threads together read from memory.</param>
 /// <param name="MultiplyAddsPerSecond">Float32 operations a second out of registers; a multiply-add is two.</param>
+/// <param name="BFloat16Path">What computes products with activations in bfloat16, as <see cref="BFloat16Products"/> names it; where no code is emitted, why.</param>
+/// <param name="BFloat16OperationsPerSecond">
+/// Operations a second of bfloat16 dot products out of registers, a product and its addition being two; <see langword="null"/> where they are computed by multiply-adds.
+/// </param>
 /// <param name="MemoryByteCount">Memory that this process may use.</param>
 public sealed record MachineProfile(
-    string KernelPath, int ThreadCount, double ReadBytesPerSecond, double MultiplyAddsPerSecond, long MemoryByteCount)
+    string KernelPath,
+    int ThreadCount,
+    double ReadBytesPerSecond,
+    double MultiplyAddsPerSecond,
+    string BFloat16Path,
+    double? BFloat16OperationsPerSecond,
+    long MemoryByteCount)
 {
     private const long BlockByteCount = 512L << 20; // larger than the caches of any processor that is usual
     private const int RoundCount = 3;
@@ -25,11 +36,14 @@ public sealed record MachineProfile(
         using var pool = new ComputePool(threadCount, "probe");
         using var block = new NativeBuffer(byteCount / sizeof(float));
         new Span<float>(block.Data, (int)(byteCount / sizeof(float))).Fill(1); // pages that nobody wrote to are all the same one
+        var products = KernelSet.Best.BFloat16Products;
         return new MachineProfile(
             KernelSet.Best.Name,
             threadCount,
             Enumerable.Range(0, RoundCount).Max(_ => ReadBandwidthProbe.Measure(pool, (byte*)block.Data, byteCount)) * 1e9,
             Enumerable.Range(0, RoundCount).Max(_ => MultiplyAddProbe.Measure(pool)) * 1e9,
+            BFloat16Code.Problem is { } problem ? $"{products.Name}, as {problem}" : products.Name,
+            BFloat16Code.Shared is null ? null : Enumerable.Range(0, RoundCount).Max(_ => BFloat16Probe.Measure(pool)) * 1e9,
             AvailableMemory);
     }
 }

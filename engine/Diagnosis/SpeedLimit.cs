@@ -1,4 +1,5 @@
 using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Kernels;
 
 namespace Distributed.Engine.Diagnosis;
 
@@ -17,18 +18,20 @@ public sealed record SpeedLimit(int WorldSize, double DecodeHere, double DecodeA
     /// <summary>Predicts it: bandwidth over the bytes a token, multiply-adds over those a token.</summary>
     /// <param name="config">The model's shape.</param>
     /// <param name="isQuantized">Whether its matrices are computed with in blocks of 8 or 4 bits.</param>
+    /// <param name="precision">What their products are computed from.</param>
     /// <param name="memory">What the ranks read.</param>
     /// <param name="machine">What was measured.</param>
     /// <param name="position">The position of the token, which reads the keys and values of all before it.</param>
-    public static SpeedLimit Of(LlamaConfig config, bool isQuantized, RankMemory memory, MachineProfile machine, int position)
+    public static SpeedLimit Of(LlamaConfig config, bool isQuantized, MatmulPrecision precision, RankMemory memory, MachineProfile machine, int position)
     {
         var outputElements = (long)config.VocabularySize * config.Dimension; // which only the last token of a prompt needs
+        var peak = precision == MatmulPrecision.Medium ? machine.BFloat16OperationsPerSecond ?? machine.MultiplyAddsPerSecond : machine.MultiplyAddsPerSecond;
         var operations = 2.0 * (memory.TotalWeightCount - outputElements);
         var largest = memory.WeightByteCount + ((double)memory.TotalPositionByteCount * position / memory.WorldSize);
         return new SpeedLimit(
             memory.WorldSize,
             machine.ReadBytesPerSecond / memory.TokenByteCount(position),
             machine.ReadBytesPerSecond / largest,
-            isQuantized ? null : machine.MultiplyAddsPerSecond / operations);
+            isQuantized ? null : peak / operations);
     }
 }
