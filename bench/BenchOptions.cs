@@ -1,4 +1,5 @@
 using System.Globalization;
+using Distributed.Engine.Kernels;
 
 namespace Distributed.Bench;
 
@@ -37,6 +38,15 @@ internal sealed class BenchOptions
             : throw new ArgumentException($"--{name} {part} is not a whole number above zero."))];
 
     public string Text(string name, string otherwise) => _values.GetValueOrDefault(name, otherwise);
+
+    /// <summary><c>--precision highest|medium</c>.</summary>
+    /// <exception cref="ArgumentException">It is neither.</exception>
+    public MatmulPrecision Precision() => Text("precision", "highest") switch
+    {
+        "highest" => MatmulPrecision.Highest,
+        "medium" => MatmulPrecision.Medium,
+        var other => throw new ArgumentException($"--precision {other} is not highest or medium."),
+    };
 
     public int Number(string name, int otherwise)
         => _values.TryGetValue(name, out var text) ? int.Parse(text, CultureInfo.InvariantCulture) : otherwise;

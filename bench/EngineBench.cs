@@ -16,7 +16,7 @@ internal static unsafe class EngineBench
 {
     public static int Run(string[] args)
     {
-        var options = new BenchOptions(args, "shape", "type", "threads", "batch", "prompt", "rounds", "steps", "position", "kernels", "bind", "weights");
+        var options = new BenchOptions(args, "shape", "type", "threads", "batch", "prompt", "rounds", "steps", "position", "kernels", "bind", "weights", "precision");
         var threads = options.Number("threads", Environment.ProcessorCount);
         var batch = options.Number("batch", 1);
         var promptLength = options.Number("prompt", 256);
@@ -25,6 +25,7 @@ internal static unsafe class EngineBench
         var position = options.Number("position", 0);
         var kernels = KernelSet.Supported.FirstOrDefault(set => set.Name == options.Text("kernels", set.Name))
             ?? throw new ArgumentException($"--kernels is not one of {string.Join(", ", KernelSet.Supported.Select(set => set.Name))}.");
+        var precision = options.Precision();
         using var weights = new BenchModel(options.Text("shape", "1b"), options.Text("type", "bf16"));
         using var group = new SingleProcessGroup();
         using var model = LlamaModel.Create(
@@ -39,6 +40,7 @@ internal static unsafe class EngineBench
                 MaxTokensPerStep = Math.Max(512, Math.Max(promptLength, batch)),
                 FirstProcessor = options.Number("bind", 0) == 0 ? null : 0,
                 WeightFormat = Enum.Parse<WeightFormat>(options.Text("weights", "Stored"), ignoreCase: true),
+                MatmulPrecision = precision,
             },
             kernels);
         using var probes = new ComputePool(threads, "probe", options.Number("bind", 0) == 0 ? null : 0);
@@ -49,19 +51,27 @@ internal static unsafe class EngineBench
 
         var leader = new LeaderLoop(model, group);
         Console.WriteLine(
-            $"{options.Text("shape", "1b")} {options.Text("type", "bf16")} {options.Text("weights", "")}, {threads} thread(s), {kernels.Name}, " +
+            $"{options.Text("shape", "1b")} {options.Text("type", "bf16")} {options.Text("weights", "")}, {threads} thread(s), {kernels.Name}, {PeakProbe.Name(precision, kernels)}, " +
             $"{model.MatrixByteCount / 1e9:F2} GB a token");
-        Decode(leader, weights, model.MatrixByteCount, probes, batch, position, rounds, stepsPerRound);
+        Decode(leader, weights, model.MatrixByteCount, probes, precision, batch, position, rounds, stepsPerRound);
         if (promptLength > 0)
         {
-            Prefill(leader, weights, probes, promptLength, rounds);
+            Prefill(leader, weights, probes, precision, promptLength, rounds);
         }
 
         return 0;
     }
 
     private static void Decode(
-        LeaderLoop leader, BenchModel weights, long touchedByteCount, ComputePool probes, int batch, int firstPosition, int rounds, int stepsPerRound)
+        LeaderLoop leader,
+        BenchModel weights,
+        long touchedByteCount,
+        ComputePool probes,
+        MatmulPrecision precision,
+        int batch,
+        int firstPosition,
+        int rounds,
+        int stepsPerRound)
     {
         var command = new StepCommand();
         for (var position = 0; position < firstPosition; position += 256)
@@ -83,7 +93,7 @@ internal static unsafe class EngineBench
         for (var round = 0; round <= rounds; round++)
         {
             var before = ReadBandwidthProbe.Measure(probes, weights.Data, weights.TouchedByteCount);
-            var peak = MultiplyAddProbe.Measure(probes);
+            var peak = PeakProbe.Measure(probes, precision);
             var start = Stopwatch.GetTimestamp();
             for (var step = 0; step < stepsPerRound; step++, next++)
             {
@@ -111,10 +121,10 @@ internal static unsafe class EngineBench
         var arithmetic = Median(samples.Select(sample => 2.0 * weights.MatrixElementCount * batch / sample.Seconds / 1e9 / sample.Peak));
         Console.WriteLine(
             $"decode, batch {batch}, from position {firstPosition}: {tokens:F1} tokens/s, {tokens / batch * touchedByteCount / 1e9:F1} GB/s, " +
-            $"read-sum {bandwidth:F1} GB/s: {share:P0}; {arithmetic:P0} of the FMA peak");
+            $"read-sum {bandwidth:F1} GB/s: {share:P0}; {arithmetic:P0} of the peak");
     }
 
-    private static void Prefill(LeaderLoop leader, BenchModel weights, ComputePool probes, int promptLength, int rounds)
+    private static void Prefill(LeaderLoop leader, BenchModel weights, ComputePool probes, MatmulPrecision precision, int promptLength, int rounds)
     {
         var command = new StepCommand();
         for (var position = 0; position < promptLength; position++)
@@ -126,11 +136,11 @@ internal static unsafe class EngineBench
         var samples = new List<(double Peak, double Seconds)>();
         for (var round = 0; round <= rounds; round++)
         {
-            var before = MultiplyAddProbe.Measure(probes);
+            var before = PeakProbe.Measure(probes, precision);
             var start = Stopwatch.GetTimestamp();
             leader.Run(command);
             var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-            var after = MultiplyAddProbe.Measure(probes);
+            var after = PeakProbe.Measure(probes, precision);
             if (round > 0)
             {
                 samples.Add(((before + after) / 2, seconds));
@@ -143,7 +153,7 @@ internal static unsafe class EngineBench
         var share = Median(samples.Select(sample => flops / sample.Seconds / 1e9 / sample.Peak));
         Console.WriteLine(
             $"prefill of {promptLength}: {tokens:F0} tokens/s, {tokens / promptLength * flops / 1e9:F0} GFLOP/s, " +
-            $"FMA peak {Median(samples.Select(sample => sample.Peak)):F0} GFLOP/s: {share:P0}");
+            $"peak {Median(samples.Select(sample => sample.Peak)):F0} GFLOP/s: {share:P0}");
     }
 
     private static double Median(IEnumerable<double> values)

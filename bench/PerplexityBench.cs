@@ -24,12 +24,14 @@ internal static class PerplexityBench
         var prompts = documents.Select(text => (IReadOnlyList<int>)tokenizer.Encode(text, bos: true, eos: false)).ToArray();
         using var checkpoint = CheckpointFolder.Open(folder, tokenizer.VocabularySize);
         Console.WriteLine($"{documents.Length} documents, {prompts.Sum(prompt => prompt.Count - 1)} tokens");
-        Console.WriteLine($"{"weights",-8} {"cache",-8} {"perplexity",10} {"difference",10} {"MB",8}");
+        Console.WriteLine($"{"weights",-8} {"cache",-8} {"products",-8} {"perplexity",10} {"difference",10} {"MB",8}");
         var stored = 0.0;
-        (WeightFormat Weights, CacheFormat Cache)[] formats =
+        using var mapped = checkpoint.Map();
+        (WeightFormat Weights, CacheFormat Cache, MatmulPrecision Precision)[] formats =
         [
-            .. Enum.GetValues<WeightFormat>().Select(weights => (weights, CacheFormat.Float32)),
-            .. Enum.GetValues<CacheFormat>().Skip(1).Select(cache => (WeightFormat.Stored, cache)),
+            .. Enum.GetValues<WeightFormat>().Select(weights => (weights, CacheFormat.Float32, MatmulPrecision.Highest)),
+            .. Enum.GetValues<CacheFormat>().Skip(1).Select(cache => (WeightFormat.Stored, cache, MatmulPrecision.Highest)),
+            .. mapped[LlamaTensors.FirstMatrix].Type == TensorType.BFloat16 ? [(WeightFormat.Stored, CacheFormat.Float32, MatmulPrecision.Medium)] : Array.Empty<(WeightFormat, CacheFormat, MatmulPrecision)>(),
         ];
         foreach (var format in formats)
         {
@@ -41,13 +43,14 @@ internal static class PerplexityBench
                 ThreadCount = Environment.ProcessorCount,
                 WeightFormat = format.Weights,
                 CacheFormat = format.Cache,
+                MatmulPrecision = format.Precision,
             });
             var generator = new LlamaGenerator(model, new LeaderLoop(model, group), tokenizer);
             var perplexity = Perplexity.Measure(generator, prompts);
             stored = format == default ? perplexity : stored;
             Console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{format.Weights,-8} {format.Cache,-8} {perplexity,10:F4} {(perplexity / stored) - 1,10:P2} {model.MatrixByteCount / 1e6,8:F2}"));
+                $"{format.Weights,-8} {format.Cache,-8} {format.Precision,-8} {perplexity,10:F4} {(perplexity / stored) - 1,10:P2} {model.MatrixByteCount / 1e6,8:F2}"));
         }
 
         return 0;

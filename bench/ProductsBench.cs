@@ -18,28 +18,29 @@ internal static unsafe class ProductsBench
 
     public static int Run(string[] args)
     {
-        var options = new BenchOptions(args, "tokens", "columns", "groups", "weights", "threads", "rounds", "kernels", "rows", "hot");
+        var options = new BenchOptions(args, "tokens", "columns", "groups", "weights", "threads", "rounds", "kernels", "rows", "hot", "precision");
         var threads = options.Number("threads", Environment.ProcessorCount);
         var columns = options.Number("columns", 2048);
         var groups = options.Number("groups", 1);
         var rounds = options.Number("rounds", 7);
         var rows = options.Number("rows", 5632);
         var type = options.Text("weights", "bf16");
+        var precision = options.Precision();
         var kernels = KernelSet.Supported.FirstOrDefault(set => set.Name == options.Text("kernels", set.Name))
             ?? throw new ArgumentException($"--kernels is not one of {string.Join(", ", KernelSet.Supported.Select(set => set.Name))}.");
         var matrixByteCount = (long)rows * columns * sizeof(float);
         using var memory = new BenchMemory(options.Number("hot", 0) != 0 ? matrixByteCount : Math.Max(MemoryByteCount, matrixByteCount));
         using var pool = new ComputePool(threads, firstProcessor: 0);
         ProcessorBinding.TryBind(0);
-        using var matrices = new MatrixSet(memory, type, rows, columns, groups, kernels, pool);
+        using var matrices = new MatrixSet(memory, type, rows, columns, groups, precision, kernels, pool);
         using var stream = new BenchMemory(MemoryByteCount);
         new Span<byte>(stream.Data, (int)stream.ByteCount).Fill(1);
         Console.WriteLine(
-            $"{type}, {matrices.Layers.Length} matrices of {rows} x {columns}, {matrices.ByteCount / 1e6:F1} MB, {threads} thread(s), {kernels.Name}");
+            $"{type}, {matrices.Layers.Length} matrices of {rows} x {columns}, {matrices.ByteCount / 1e6:F1} MB, {threads} thread(s), {kernels.Name}, {PeakProbe.Name(precision, kernels)}");
         ReportLoops(pool);
         foreach (var tokens in options.Numbers("tokens", "1,2,3,4,6,8,12,16"))
         {
-            Report(matrices, pool, stream, rows, columns, tokens, rounds);
+            Report(matrices, pool, stream, precision, rows, columns, tokens, rounds);
         }
 
         return 0;
@@ -64,7 +65,7 @@ internal static unsafe class ProductsBench
         Console.WriteLine($"an empty loop takes {best:F2} us");
     }
 
-    private static void Report(MatrixSet matrices, ComputePool pool, BenchMemory stream, int rows, int columns, int tokens, int rounds)
+    private static void Report(MatrixSet matrices, ComputePool pool, BenchMemory stream, MatmulPrecision precision, int rows, int columns, int tokens, int rounds)
     {
         var layout = matrices.Layers[0].InputLayout;
         using var source = new NativeBuffer(columns);
@@ -85,7 +86,7 @@ internal static unsafe class ProductsBench
         for (var round = 0; round <= rounds; round++)
         {
             var bandwidth = ReadBandwidthProbe.Measure(pool, stream.Data, stream.ByteCount);
-            var peak = MultiplyAddProbe.Measure(pool);
+            var peak = PeakProbe.Measure(pool, precision);
             var start = Stopwatch.GetTimestamp();
             for (var pass = 0; pass < passes; pass++)
             {
@@ -104,7 +105,7 @@ internal static unsafe class ProductsBench
         var elements = (double)matrices.Layers.Length * rows * columns;
         Console.WriteLine(
             $"{tokens,3} tokens: {Median(samples, s => matrices.ByteCount / s.Seconds / 1e9),6:F1} GB/s {Median(samples, s => matrices.ByteCount / s.Seconds / 1e9 / s.Bandwidth),5:P0} of the read-sum, " +
-            $"{Median(samples, s => 2 * elements * tokens / s.Seconds / 1e9),6:F0} GFLOP/s (best {samples.Max(s => 2 * elements * tokens / s.Seconds / 1e9 / s.Peak):P0}) {Median(samples, s => 2 * elements * tokens / s.Seconds / 1e9 / s.Peak),5:P0} of the FMA peak " +
+            $"{Median(samples, s => 2 * elements * tokens / s.Seconds / 1e9),6:F0} GFLOP/s (best {samples.Max(s => 2 * elements * tokens / s.Seconds / 1e9 / s.Peak):P0}) {Median(samples, s => 2 * elements * tokens / s.Seconds / 1e9 / s.Peak),5:P0} of the peak " +
             $"({Median(samples, s => s.Bandwidth):F1} GB/s, {Median(samples, s => s.Peak):F0} GFLOP/s)");
     }
 
@@ -119,7 +120,7 @@ internal static unsafe class ProductsBench
     {
         private readonly WeightMatrix[] _matrices;
 
-        public MatrixSet(BenchMemory memory, string type, int rows, int columns, int groups, KernelSet kernels, ComputePool pool)
+        public MatrixSet(BenchMemory memory, string type, int rows, int columns, int groups, MatmulPrecision precision, KernelSet kernels, ComputePool pool)
         {
             var (stored, bytes) = type switch
             {
@@ -153,7 +154,7 @@ internal static unsafe class ProductsBench
                 {
                     "int8" => new Int8Matrix(view, groups, pool),
                     "int4" => new Int4Matrix(view, groups, pool),
-                    _ => WeightMatrix.Create(view, groups),
+                    _ => WeightMatrix.Create(view, groups, precision == MatmulPrecision.Medium ? kernels.BFloat16Products : null),
                 };
             }
 

@@ -16,7 +16,7 @@ internal static class ServeBench
     public static int Run(string[] args)
     {
         var options = new BenchOptions(
-            args, "shape", "type", "threads", "streams", "tokens", "rounds", "prefill", "position", "temperature-percent", "top-p-percent");
+            args, "shape", "type", "threads", "streams", "tokens", "rounds", "prefill", "position", "temperature-percent", "top-p-percent", "precision");
         var streams = options.Number("streams", 16);
         var tokens = options.Number("tokens", 48);
         var rounds = options.Number("rounds", 5);
@@ -41,6 +41,7 @@ internal static class ServeBench
                 MaxSequenceLength = position + PromptLength + tokens,
                 MaxBatchSize = streams,
                 ThreadCount = options.Number("threads", Environment.ProcessorCount),
+                MatmulPrecision = options.Precision(),
             },
             KernelSet.Best);
         var scheduler = new InferenceScheduler(

@@ -51,7 +51,7 @@ public sealed class CheckpointDoctor(DoctorOptions options)
             Files = files,
             Memory = memory,
             Machine = machine,
-            Speed = [.. memory.Select(entry => SpeedLimit.Of(model!.Config, Quantization(model), entry, machine, options.MaxSequenceLength / 2))],
+            Speed = [.. memory.Select(entry => SpeedLimit.Of(model!.Config, Quantization(model), options.MatmulPrecision, entry, machine, options.MaxSequenceLength / 2))],
             Findings = [.. _findings.OrderByDescending(finding => finding.Level)],
         };
     }
@@ -104,6 +104,7 @@ public sealed class CheckpointDoctor(DoctorOptions options)
         {
             checkpoint.Config.RequireSequenceLength(options.MaxSequenceLength);
             _ = WeightFormats.Of(checkpoint, options.WeightFormat);
+            MatmulPrecisions.Require(checkpoint, options.MatmulPrecision, options.WeightFormat);
         }
         catch (CheckpointException error)
         {

@@ -23,6 +23,9 @@ public sealed record DoctorOptions
     /// <summary>What the weights would be computed with.</summary>
     public WeightFormat WeightFormat { get; init; }
 
+    /// <summary>What products would be computed from.</summary>
+    public MatmulPrecision MatmulPrecision { get; init; }
+
     /// <summary>What keys and values would be kept as.</summary>
     public CacheFormat CacheFormat { get; init; }
 
@@ -58,6 +61,7 @@ public sealed record DoctorOptions
         CacheFormat = CacheFormat,
         CacheTokenCount = CacheTokenCount,
         WeightFormat = WeightFormat,
+        MatmulPrecision = MatmulPrecision,
         ThreadCount = ThreadCount,
     };
 }

@@ -1,4 +1,5 @@
 using Distributed.Engine.Checkpoints;
+using Distributed.Engine.Kernels;
 
 namespace Distributed.Engine.Diagnosis;
 
@@ -15,10 +16,11 @@ public sealed record SpeedLimit(int WorldSize, double DecodeHere, double DecodeA
     /// <summary>Predicts it: bandwidth over the bytes a token, multiply-adds over those a token.</summary>
     /// <param name="config">The model's shape.</param>
     /// <param name="quantization">What its matrices are computed with where that is blocks of 8 or 4 bits, else <see langword="null"/>.</param>
+    /// <param name="precision">What products of stored weights are computed from.</param>
     /// <param name="memory">What the ranks read.</param>
     /// <param name="machine">What was measured.</param>
     /// <param name="position">The position of the token, which reads the keys and values of all before it.</param>
-    public static SpeedLimit Of(LlamaConfig config, TensorType? quantization, RankMemory memory, MachineProfile machine, int position)
+    public static SpeedLimit Of(LlamaConfig config, TensorType? quantization, MatmulPrecision precision, RankMemory memory, MachineProfile machine, int position)
     {
         var outputElements = (long)config.VocabularySize * config.Dimension; // which only the last token of a prompt needs
         var operations = 2.0 * (memory.TotalWeightCount - outputElements);
@@ -27,6 +29,6 @@ public sealed record SpeedLimit(int WorldSize, double DecodeHere, double DecodeA
             memory.WorldSize,
             machine.ReadBytesPerSecond / memory.TokenByteCount(position),
             machine.ReadBytesPerSecond / largest,
-            machine.OperationsPerSecond(quantization) / operations);
+            machine.OperationsPerSecond(quantization, precision) / operations);
     }
 }

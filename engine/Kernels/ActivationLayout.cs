@@ -12,6 +12,12 @@ internal enum ActivationForm
     /// <summary>float32, each block of 32 as its 16 even elements, then its 16 odd ones, for 16-bit weights.</summary>
     Pairs,
 
+    /// <summary>As <see cref="Pairs"/>, rounded to bfloat16 and the 16 odd elements before the even ones: see <see cref="FusedBFloat16Products{TLanes}"/>.</summary>
+    RoundedPairs,
+
+    /// <summary>bfloat16 in their order, blocks of 32, for dot products of pairs.</summary>
+    BFloat16,
+
     /// <summary>Blocks of 32 in 8 bits, for quantised weights: see <see cref="QuantizedLayout"/>.</summary>
     Quantized,
 }
@@ -25,14 +31,21 @@ internal enum ActivationForm
 /// </param>
 internal readonly unsafe record struct ActivationLayout(int GroupCount, int GroupLength, ActivationForm Form, int LeadLength = 0)
 {
-    /// <summary>Floats of a token with all padding.</summary>
-    public int PaddedLength => GroupCount * PaddedGroupLength;
+    private const int FloatsPerLine = 16;
+
+    /// <summary>
+    /// Floats of a token with all padding. Of bfloat16 an odd number of cache lines: several tokens are read side by side, and at a distance of a power of two they would
+    /// fall on the same few lines of the first-level cache.
+    /// </summary>
+    public int PaddedLength
+        => Form == ActivationForm.BFloat16 ? GroupCount * PaddedGroupLength | FloatsPerLine : GroupCount * PaddedGroupLength;
 
     private int PaddedGroupLength => (GroupCount, Form) switch
     {
         (0, _) => 0,
         (_, ActivationForm.Quantized) => QuantizedLayout.BlockCount(LeadLength + GroupLength) * QuantizedLayout.ActivationFloatCount,
-        (_, ActivationForm.Pairs) => LinearKernel.PaddedLength(GroupLength, sizeof(ushort)),
+        (_, ActivationForm.Pairs or ActivationForm.RoundedPairs) => LinearKernel.PaddedLength(GroupLength, sizeof(ushort)),
+        (_, ActivationForm.BFloat16) => LinearKernel.PaddedLength(GroupLength, sizeof(ushort)) / 2,
         _ => LinearKernel.PaddedLength(GroupLength, sizeof(float)),
     };
 
@@ -51,6 +64,12 @@ internal readonly unsafe record struct ActivationLayout(int GroupCount, int Grou
                     break;
                 case ActivationForm.Pairs:
                     SplitPairs(source, destination, GroupLength);
+                    break;
+                case ActivationForm.RoundedPairs:
+                    BFloat16Rounding.SplitPairs(source, destination, GroupLength);
+                    break;
+                case ActivationForm.BFloat16:
+                    BFloat16Rounding.Narrow(source, (ushort*)destination, GroupLength);
                     break;
                 default:
                     Unsafe.CopyBlockUnaligned(destination, source, (uint)GroupLength * sizeof(float));

@@ -29,6 +29,9 @@ internal abstract unsafe class KernelSet
     public abstract void MultiplyFloat16(
         in LinearWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd);
 
+    /// <summary>Products of bfloat16 weights with activations that are rounded to bfloat16.</summary>
+    public abstract BFloat16Products BFloat16Products { get; }
+
     /// <inheritdoc cref="QuantizedKernel.Multiply"/>
     public abstract void MultiplyInt8(
         in QuantizedWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd);
@@ -88,6 +91,10 @@ internal sealed unsafe class KernelSet<TLanes, TDot>(string name) : KernelSet
     where TDot : struct, IQuantizedDot
 {
     public override string Name => name;
+
+    // Emitted when it is first asked for, which few programs do.
+    public override BFloat16Products BFloat16Products
+        => typeof(TLanes) == typeof(Lanes512) && EmittedBFloat16Products.Shared is { } emitted ? emitted : FusedBFloat16Products<TLanes>.Shared;
 
     public override void MultiplyFloat32(
         in LinearWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)

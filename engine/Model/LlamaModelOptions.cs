@@ -46,6 +46,12 @@ public sealed record LlamaModelOptions
     /// <summary>What the weights are computed with.</summary>
     public WeightFormat WeightFormat { get; init; }
 
+    /// <summary>
+    /// What products of weights stored as bfloat16 are computed from. <see cref="Kernels.MatmulPrecision.Medium"/> is for such weights alone, in place, and for the
+    /// managed backend.
+    /// </summary>
+    public MatmulPrecision MatmulPrecision { get; init; }
+
     /// <summary>Pipeline stages and the ranks of each; <see langword="null"/> for one stage of all ranks.</summary>
     public ModelMesh? Mesh { get; init; }
 

@@ -35,6 +35,7 @@ internal sealed class LlamaWeights : IDisposable
     private readonly KernelSet _kernels;
     private readonly ComputePool _pool;
     private readonly WeightFormat _format;
+    private readonly MatmulPrecision _precision;
     private readonly List<NativeBuffer> _vectors = [];
     private readonly List<WeightMatrix> _matrices = [];
 
@@ -42,6 +43,7 @@ internal sealed class LlamaWeights : IDisposable
     /// <param name="plan">This rank's part.</param>
     /// <param name="tensors">Whole tensors by Meta's names, of the shapes that the config gives.</param>
     /// <param name="format">What the matrices are computed with.</param>
+    /// <param name="precision">What their products are computed from.</param>
     /// <param name="kernels">Used by the layers.</param>
     /// <param name="pool">Used by the layers.</param>
     /// <param name="progress">Told of the layers that are ready, of all.</param>
@@ -50,11 +52,12 @@ internal sealed class LlamaWeights : IDisposable
         ShardPlan plan,
         Func<string, StoredTensor> tensors,
         WeightFormat format,
+        MatmulPrecision precision,
         KernelSet kernels,
         ComputePool pool,
         IProgress<(long Done, long Total)>? progress)
     {
-        (_tensors, _format, _kernels, _pool) = (tensors, format, kernels, pool);
+        (_tensors, _format, _precision, _kernels, _pool) = (tensors, format, precision, kernels, pool);
         Embedding = plan.IsFirstStage ? new EmbeddingTable(tensors(LlamaTensors.Embedding)) : null;
         Layers = new LlamaLayer[plan.Layers.Count];
         for (var index = 0; index < Layers.Length; index++)
@@ -161,11 +164,12 @@ internal sealed class LlamaWeights : IDisposable
 
     private WeightMatrix Matrix(MatrixView view, int groupCount)
     {
+        MatmulPrecisions.Require(view.Type, _precision, _format);
         WeightMatrix matrix = _format.TypeOf(view.Name) switch
         {
             TensorType.Int8 => new Int8Matrix(view, groupCount, _pool),
             TensorType.Int4 => new Int4Matrix(view, groupCount, _pool),
-            _ => WeightMatrix.Create(view, groupCount),
+            _ => WeightMatrix.Create(view, groupCount, _precision == MatmulPrecision.Medium ? _kernels.BFloat16Products : null),
         };
         _matrices.Add(matrix);
         return matrix;

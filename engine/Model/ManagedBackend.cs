@@ -26,7 +26,7 @@ internal sealed unsafe class ManagedBackend : ComputeBackend
         var pool = new ComputePool(options.ThreadCount, $"rank {shard.Collectives.Rank} compute", options.FirstProcessor);
         try
         {
-            _weights = new LlamaWeights(config, plan, shard.Tensors, options.WeightFormat, kernels, pool, progress);
+            _weights = new LlamaWeights(config, plan, shard.Tensors, options.WeightFormat, options.MatmulPrecision, kernels, pool, progress);
         }
         catch
         {

@@ -37,10 +37,12 @@ internal abstract class WeightMatrix : IDisposable
     /// <summary>The matrix of a view, in the class of the format in which it is stored, used in place.</summary>
     /// <param name="view">The mapped weights, which must outlive the matrix.</param>
     /// <param name="groupCount">Canonical groups of these columns, a power of two that divides them.</param>
-    public static WeightMatrix Create(MatrixView view, int groupCount = 1)
+    /// <param name="products">Multiply bfloat16 weights with activations rounded to bfloat16; <see langword="null"/> where activations stay float32.</param>
+    public static WeightMatrix Create(MatrixView view, int groupCount = 1, BFloat16Products? products = null)
         => view.Type switch
         {
             TensorType.Float32 => new Float32Matrix(view, groupCount),
+            TensorType.BFloat16 when products is not null => new RoundedBFloat16Matrix(view, groupCount, products),
             TensorType.BFloat16 => new BFloat16Matrix(view, groupCount),
             TensorType.Float16 => new Float16Matrix(view, groupCount),
             TensorType.Int8 => new Int8Matrix(view, groupCount, pool: null),

@@ -57,6 +57,7 @@ public sealed class LayeringTests
             .Where(name => name != folder)
             .Distinct();
 
-        Assert.Empty(used.Except(allowed));
+        // What lies in a folder below is part of the folder.
+        Assert.Empty(used.Select(name => name.Split('.')[0]).Except([.. allowed, folder]));
     }
 }

@@ -21,12 +21,9 @@ internal static class BackendOptions
     {
         if (reader.Choice(OptionCatalog.Backend, BackendChoice.Managed) == BackendChoice.Managed)
         {
-            foreach (var name in new[] { OptionCatalog.Device, OptionCatalog.MatmulPrecision })
+            if (values[OptionCatalog.Device] is { } given)
             {
-                if (values[name] is { } given)
-                {
-                    problems.Add($"{given.Source} {OptionReader.Shown(given.Last)} belongs to --{OptionCatalog.Backend} torch; add that, or leave it out.");
-                }
+                problems.Add($"{given.Source} {OptionReader.Shown(given.Last)} belongs to --{OptionCatalog.Backend} torch; add that, or leave it out.");
             }
 
             return null;
@@ -47,7 +44,7 @@ internal static class BackendOptions
         {
             Device = reader.Choice(OptionCatalog.Device, TorchDeviceKind.Cuda),
             DataType = reader.TorchDataType(OptionCatalog.DataType),
-            Precision = reader.Choice(OptionCatalog.MatmulPrecision, TorchPrecision.High),
+            Precision = reader.TorchPrecision(OptionCatalog.MatmulPrecision),
             Nccl = asked is "shm" or "grpc" ? NcclUse.Never : NcclUse.WherePossible,
         };
     }

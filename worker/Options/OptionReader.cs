@@ -71,6 +71,23 @@ internal sealed class OptionReader(OptionValues values, List<string> problems)
         { } given => Refuse(given, "is none of auto, bf16, fp16, fp32", Engine.Model.TorchDataType.Stored),
     };
 
+    public MatmulPrecision MatmulPrecision(string name) => values[name] switch
+    {
+        null or { Last: "highest" } => Engine.Kernels.MatmulPrecision.Highest,
+        { Last: "medium" } => Engine.Kernels.MatmulPrecision.Medium,
+        { Last: "high" } given => Refuse(
+            given, "belongs to --backend torch; the managed backend has highest, medium", Engine.Kernels.MatmulPrecision.Highest),
+        { } given => Refuse(given, "is none of highest, medium", Engine.Kernels.MatmulPrecision.Highest),
+    };
+
+    public TorchPrecision TorchPrecision(string name) => values[name] switch
+    {
+        null or { Last: "high" } => Engine.Model.TorchPrecision.High,
+        { Last: "medium" } => Engine.Model.TorchPrecision.Medium,
+        { Last: "highest" } given => Refuse(given, "belongs to --backend managed; the torch backend has high, medium", Engine.Model.TorchPrecision.High),
+        { } given => Refuse(given, "is none of high, medium", Engine.Model.TorchPrecision.High),
+    };
+
     public CacheFormat CacheDataType(string name) => values[name] switch
     {
         null or { Last: "f32" } => CacheFormat.Float32,

@@ -34,6 +34,9 @@ internal sealed record RunOptions
     /// <summary>What the weights are computed with, by the managed backend.</summary>
     public required WeightFormat WeightFormat { get; init; }
 
+    /// <summary>What products are computed from, by the managed backend.</summary>
+    public required MatmulPrecision MatmulPrecision { get; init; }
+
     /// <summary>The torch backend; <see langword="null"/> for the managed one.</summary>
     public required TorchOptions? Torch { get; init; }
 
@@ -106,6 +109,7 @@ internal sealed record RunOptions
             MaxSequenceLength = maxSequenceLength,
             MaxBatchSize = reader.Integer(OptionCatalog.MaxBatchSize, batchSize, 1, MaxBatchSizeLimit),
             WeightFormat = torch is null ? reader.DataType(OptionCatalog.DataType) : WeightFormat.Stored,
+            MatmulPrecision = torch is null ? reader.MatmulPrecision(OptionCatalog.MatmulPrecision) : MatmulPrecision.Highest,
             Torch = torch,
             CacheFormat = reader.CacheDataType(OptionCatalog.CacheDataType),
             CacheTokenCount = ReadCacheTokenCount(reader, maxSequenceLength, problems),

@@ -94,6 +94,7 @@ internal static class DoctorDocument
         json.WriteNumber("max_seq_len", options.MaxSequenceLength);
         json.WriteNumber("max_batch_size", options.MaxBatchSize);
         json.WriteString("dtype", options.WeightFormat == WeightFormat.Stored ? "auto" : options.WeightFormat.ToString().ToLowerInvariant());
+        json.WriteString("matmul_precision", options.MatmulPrecision.ToString().ToLowerInvariant());
         json.WriteString("cache_dtype", DoctorText.NameOf(options.CacheFormat));
         json.WriteNumber("cache_tokens", options.CachePositionCount);
         json.WriteStartArray("world_sizes");
@@ -121,6 +122,16 @@ internal static class DoctorDocument
         json.WriteNumber("flops_per_second", machine.MultiplyAddsPerSecond);
         json.WriteNumber("int8_operations_per_second", machine.Int8OperationsPerSecond);
         json.WriteNumber("int4_operations_per_second", machine.Int4OperationsPerSecond);
+        json.WritePlain("bf16_kernels", machine.BFloat16Path);
+        if (machine.BFloat16OperationsPerSecond is { } peak)
+        {
+            json.WriteNumber("bf16_flops_per_second", peak);
+        }
+        else
+        {
+            json.WriteNull("bf16_flops_per_second");
+        }
+
         json.WriteNumber("memory_bytes", machine.MemoryByteCount);
         json.WriteEndObject();
     }

@@ -23,6 +23,9 @@ internal static class DoctorText
             output,
             $"machine: {machine.KernelPath} kernels, {machine.ThreadCount} thread(s), reads {machine.ReadBytesPerSecond / 1e9:0.0} GB/s, "
             + $"{machine.MultiplyAddsPerSecond / 1e9:0} GFLOP/s (int8 {machine.Int8OperationsPerSecond / 1e9:0}, int4 {machine.Int4OperationsPerSecond / 1e9:0} Gop/s), {machine.MemoryByteCount / 1e9:0.0} GB of memory");
+        Line(
+            output,
+            $"--matmul-precision medium: {machine.BFloat16Path}{(machine.BFloat16OperationsPerSecond is { } peak ? $", {peak / 1e9:0} GFLOP/s" : "")}");
         foreach (var finding in report.Findings)
         {
             output.WriteLine($"{finding.Level.ToString().ToLowerInvariant()}: {finding.Message}");
@@ -67,6 +70,7 @@ internal static class DoctorText
         }
 
         var weights = options.WeightFormat == WeightFormat.Stored ? "" : $", --dtype {Lower(options.WeightFormat)}";
+        weights += options.MatmulPrecision == MatmulPrecision.Highest ? "" : $", --matmul-precision {Lower(options.MatmulPrecision)}";
         Line(
             output,
             $"memory of a rank and speed at most (--max-seq-len {options.MaxSequenceLength}, --max-batch-size {options.MaxBatchSize}{weights}; a cache of "

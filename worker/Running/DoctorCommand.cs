@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Distributed.Engine.Diagnosis;
+using Distributed.Engine.Kernels;
 using Distributed.Engine.Parallel;
 using Distributed.Engine.Weights;
 using Distributed.Worker.Options;
@@ -41,6 +42,7 @@ internal sealed class DoctorCommand
             MaxSequenceLength = maxSequenceLength,
             MaxBatchSize = reader.Integer(OptionCatalog.MaxBatchSize, 1, 1, 4096),
             WeightFormat = torch is null ? reader.DataType(OptionCatalog.DataType) : WeightFormat.Stored,
+            MatmulPrecision = torch is null ? reader.MatmulPrecision(OptionCatalog.MatmulPrecision) : MatmulPrecision.Highest,
             CacheFormat = reader.CacheDataType(OptionCatalog.CacheDataType),
             CacheTokenCount = RunOptions.ReadCacheTokenCount(reader, maxSequenceLength, line.Problems),
             WorldSizes = mesh is not null ? [mesh.WorldSize] : given == 0 ? [1, 2, 4, 8] : [given],

@@ -82,6 +82,7 @@ internal sealed class Preparation : IDisposable
             }
 
             _ = WeightFormats.Of(checkpoint, options.WeightFormat); // says what a quantised checkpoint cannot be run in
+            MatmulPrecisions.Require(checkpoint, options.MatmulPrecision, options.WeightFormat);
             _ = ShardPlan.Create(checkpoint.Config, mesh.StageSize, rank: 0); // says which world sizes cannot be
             LayerSplit.RequireStages(checkpoint.Config.LayerCount, mesh.StageCount);
             return checkpoint;

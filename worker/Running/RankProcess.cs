@@ -145,6 +145,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
             CacheFormat = command.Options.CacheFormat,
             CacheTokenCount = command.Options.CacheTokenCount,
             WeightFormat = WeightFormats.Of(preparation.Checkpoint, command.Options.WeightFormat),
+            MatmulPrecision = command.Options.MatmulPrecision,
             Mesh = preparation.Mesh,
             LayersPerStage = command.Options.Placement.LayersPerStage,
             MicroBatchCount = command.Options.Placement.MicroBatchCount,

@@ -20,16 +20,27 @@ public sealed class SpeedLimitTests
     };
 
     [Theory]
-    [InlineData(null, 1e9)]
-    [InlineData(TensorType.Int8, 3e9)]
-    [InlineData(TensorType.Int4, 5e9)]
-    public void PrefillHere_OfAFormat_IsWhatItsProductsComeTo(TensorType? quantization, double operationsPerSecond)
+    [InlineData(null, MatmulPrecision.Highest, 2e9, 1e9)]
+    [InlineData(null, MatmulPrecision.Medium, 2e9, 2e9)]
+    [InlineData(null, MatmulPrecision.Medium, null, 1e9)]
+    [InlineData(TensorType.Int8, MatmulPrecision.Highest, 2e9, 3e9)]
+    [InlineData(TensorType.Int4, MatmulPrecision.Highest, 2e9, 5e9)]
+    public void PrefillHere_OfAFormat_IsWhatItsProductsComeTo(
+        TensorType? quantization, MatmulPrecision precision, double? dotsPerSecond, double operationsPerSecond)
     {
         var machine = new MachineProfile(
-            "scalar", 1, 1e9, MultiplyAddsPerSecond: 1e9, Int8OperationsPerSecond: 3e9, Int4OperationsPerSecond: 5e9, MemoryByteCount: 1 << 30);
+            "scalar",
+            ThreadCount: 1,
+            ReadBytesPerSecond: 1e9,
+            MultiplyAddsPerSecond: 1e9,
+            Int8OperationsPerSecond: 3e9,
+            Int4OperationsPerSecond: 5e9,
+            BFloat16Path: "scalar",
+            BFloat16OperationsPerSecond: dotsPerSecond,
+            MemoryByteCount: 1 << 30);
         var memory = RankMemory.Of(Config, TensorType.BFloat16, ModelWorld.Options(maxSequenceLength: 40, maxBatchSize: 1), worldSize: 1);
 
-        var limit = SpeedLimit.Of(Config, quantization, memory, machine, position: 20);
+        var limit = SpeedLimit.Of(Config, quantization, precision, memory, machine, position: 20);
 
         var matrices = (2 * 96 * 96) + (2 * 48 * 96) + (3 * 160 * 96); // of a layer
         Assert.Equal(operationsPerSecond / (2.0 * Config.LayerCount * matrices), limit.PrefillHere, tolerance: 1e-6);

@@ -62,6 +62,46 @@ internal static class Oracle
         ]);
     }
 
+    /// <summary>One output of a linear layer of bfloat16 weights whose activations are rounded to bfloat16: VDPBF16PS pair by pair.</summary>
+    public static float RoundedRow(float[] weights, float[] x, int groupCount)
+    {
+        var length = weights.Length / groupCount;
+        return GroupTree([.. Enumerable.Range(0, groupCount).Select(group => RoundedDot(weights.AsSpan(group * length, length), x.AsSpan(group * length, length)))]);
+    }
+
+    private static float RoundedDot(ReadOnlySpan<float> weights, ReadOnlySpan<float> x)
+    {
+        var lanes = new float[16];
+        for (var start = 0; start < (weights.Length + 31) / 32 * 32; start += 2)
+        {
+            for (var k = start + 1; k >= start; k--)
+            {
+                var (w, v) = k < weights.Length ? (weights[k], NearestBFloat16OrNotFinite(x[k])) : (0f, 0f);
+                lanes[start % 32 / 2] = FlushingMultiplyAdd(w, v, lanes[start % 32 / 2]);
+            }
+        }
+
+        return LaneTree(lanes);
+    }
+
+    // Denormal operands are zeros, and so is a result that is below 2^-126 when it is rounded to 24 bits whatever its exponent. With small results no operand is so large that
+    // scaling it would overflow.
+    private static float FlushingMultiplyAdd(float w, float x, float sum)
+    {
+        (w, x) = (float.IsSubnormal(w) ? w * 0 : w, float.IsSubnormal(x) ? x * 0 : x);
+        var result = MathF.FusedMultiplyAdd(w, x, sum);
+        if (!float.IsSubnormal(result) && MathF.Abs(result) != MathF.ScaleB(1, -126))
+        {
+            return result;
+        }
+
+        var scaled = MathF.FusedMultiplyAdd(MathF.ScaleB(w, 40), MathF.ScaleB(x, 40), MathF.ScaleB(sum, 80));
+        return MathF.Abs(scaled) < MathF.ScaleB(1, -46) ? result * 0 : result;
+    }
+
+    private static float NearestBFloat16OrNotFinite(float value)
+        => !float.IsFinite(value) ? value : MathF.Abs(value) >= BitConverter.UInt32BitsToSingle(0x7F7F8000) ? MathF.CopySign(float.PositiveInfinity, value) : NearestBFloat16(value);
+
     /// <summary>exp by the steps of its definition.</summary>
     public static float Exp(float x)
     {

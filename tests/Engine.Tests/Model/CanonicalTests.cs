@@ -41,16 +41,18 @@ public sealed class CanonicalTests
     [InlineData(TensorType.Float32, WeightFormat.Int4)]
     [InlineData(TensorType.BFloat16, WeightFormat.Stored, CacheFormat.BFloat16)]
     [InlineData(TensorType.BFloat16, WeightFormat.Stored, CacheFormat.Int8)]
-    public void Run_AnyWay_GivesTheSameBits(TensorType type, WeightFormat format, CacheFormat cache = CacheFormat.Float32)
+    [InlineData(TensorType.BFloat16, WeightFormat.Stored, CacheFormat.Float32, MatmulPrecision.Medium)]
+    public void Run_AnyWay_GivesTheSameBits(
+        TensorType type, WeightFormat format, CacheFormat cache = CacheFormat.Float32, MatmulPrecision precision = MatmulPrecision.Highest)
     {
         using var checkpoint = new RandomCheckpoint(Odd, type, seed: 1);
         var script = StepScript.Random(2, Odd.VocabularySize, 100, 70, 3);
-        var expected = Run(checkpoint, 1, EmbeddingLayout.Whole, threads: 1, KernelSet.Best, script, chunk: 1, batch: [0], format, cache);
+        var expected = Run(checkpoint, 1, EmbeddingLayout.Whole, threads: 1, KernelSet.Best, script, chunk: 1, batch: [0], format, cache, precision);
         Assert.NotEmpty(expected);
 
         void Check(
             int worldSize = 1, EmbeddingLayout layout = EmbeddingLayout.Whole, int threads = 1, KernelSet? kernels = null, int chunk = 100, params int[] batch)
-            => Assert.Equal(expected, Run(checkpoint, worldSize, layout, threads, kernels ?? KernelSet.Best, script, chunk, batch, format, cache));
+            => Assert.Equal(expected, Run(checkpoint, worldSize, layout, threads, kernels ?? KernelSet.Best, script, chunk, batch, format, cache, precision));
 
         Check(batch: [0]);
         Check(chunk: 7, batch: [0]);
@@ -80,6 +82,30 @@ public sealed class CanonicalTests
 
         Assert.Equal(expected, Run(checkpoint, 2, EmbeddingLayout.SplitByDimension, 1, KernelSet.Best, script, chunk: 9, batch: [0]));
         Assert.Equal(expected, Run(checkpoint, 4, EmbeddingLayout.SplitByVocabulary, 1, KernelSet.Best, script, chunk: 70, batch: [0]));
+    }
+
+    /// <summary>With <see cref="MatmulPrecision.Medium"/> other bits than with the default, and only where weights are bfloat16 and in place.</summary>
+    [Fact]
+    public void Run_MediumPrecision_IsItsOwnArithmetic()
+    {
+        using var checkpoint = new RandomCheckpoint(TwelveHeads, TensorType.BFloat16, seed: 3);
+        using var halves = new RandomCheckpoint(TwelveHeads, TensorType.Float16, seed: 3);
+        var script = StepScript.Random(4, TwelveHeads.VocabularySize, 20);
+        var highest = Run(checkpoint, 1, EmbeddingLayout.Whole, 1, KernelSet.Best, script, chunk: 20, batch: [0]);
+        var medium = Run(checkpoint, 1, EmbeddingLayout.Whole, 1, KernelSet.Best, script, chunk: 20, batch: [0], precision: MatmulPrecision.Medium);
+
+        Assert.NotEqual(highest, medium);
+        for (var i = 1; i <= TwelveHeads.VocabularySize; i++)
+        {
+            Assert.Equal(BitConverter.Int32BitsToSingle(highest[^i]), BitConverter.Int32BitsToSingle(medium[^i]), 0.1f);
+        }
+
+        var refused = Assert.Throws<CheckpointException>(
+            () => Run(halves, 1, EmbeddingLayout.Whole, 1, KernelSet.Best, script, chunk: 20, batch: [0], precision: MatmulPrecision.Medium));
+        Assert.Equal("--matmul-precision medium is for weights in bfloat16, and this checkpoint's are float16; leave it out.", refused.Message);
+        refused = Assert.Throws<CheckpointException>(() => Run(
+            checkpoint, 1, EmbeddingLayout.Whole, 1, KernelSet.Best, script, chunk: 20, batch: [0], WeightFormat.Int8, precision: MatmulPrecision.Medium));
+        Assert.Equal("--matmul-precision medium is for weights in bfloat16, and --dtype int8 makes them int8; leave one of them out.", refused.Message);
     }
 
     [Fact]
@@ -136,9 +162,10 @@ public sealed class CanonicalTests
         int chunk,
         int[] batch,
         WeightFormat format = WeightFormat.Stored,
-        CacheFormat cache = CacheFormat.Float32)
+        CacheFormat cache = CacheFormat.Float32,
+        MatmulPrecision precision = MatmulPrecision.Highest)
     {
-        var options = ModelWorld.Options(threadCount: threads) with { WeightFormat = format, CacheFormat = cache };
+        var options = ModelWorld.Options(threadCount: threads) with { WeightFormat = format, CacheFormat = cache, MatmulPrecision = precision };
         using var world = ModelWorld.Create(checkpoint, worldSize, layout, options, kernels);
         Assert.True(world.Model.IsCanonical);
         return script.Run(world.Leader, 0, chunk, batch);

@@ -31,6 +31,17 @@ public sealed class QuantizedQualityTests
         => CheckCache(
             Path.Combine(Repository.SharedData, "stories260k", "mp1"), Path.Combine(Repository.SharedData, "stories260k"), "stories.txt", bfloat16: 0.002, int8: 0.005);
 
+    /// <summary>Activations in bfloat16 where they meet weights in bfloat16.</summary>
+    [SharedDataFact("stories260k")]
+    public void Stories_MediumPrecision_LosesNextToNothing()
+    {
+        var folder = Path.Combine(Repository.SharedData, "stories260k");
+        var highest = Measure(Path.Combine(folder, "mp2-bf16"), folder, "stories.txt", WeightFormat.Stored);
+        var medium = Measure(Path.Combine(folder, "mp2-bf16"), folder, "stories.txt", WeightFormat.Stored, precision: MatmulPrecision.Medium);
+        Assert.NotEqual(highest, medium);
+        Assert.InRange(medium / highest, 1 - 0.002, 1 + 0.002);
+    }
+
     private static void Check(string checkpoint, string tokenizer, string text, double int8, double int4)
     {
         var stored = Measure(checkpoint, tokenizer, text, WeightFormat.Stored);
@@ -46,13 +57,18 @@ public sealed class QuantizedQualityTests
         Assert.InRange(Measure(checkpoint, tokenizer, text, WeightFormat.Stored, CacheFormat.Int8) / computed, 1 - int8, 1 + int8);
     }
 
-    private static double Measure(string folder, string tokenizerFolder, string text, WeightFormat format, CacheFormat cache = CacheFormat.Float32)
+    private static double Measure(string folder, string tokenizerFolder, string text, WeightFormat format, CacheFormat cache = CacheFormat.Float32, MatmulPrecision precision = MatmulPrecision.Highest)
     {
         var tokenizer = SentencePieceTokenizer.Load(Path.Combine(tokenizerFolder, "tokenizer.model"));
         using var checkpoint = CheckpointFolder.Open(folder, tokenizer.VocabularySize);
         using var group = new SingleProcessGroup();
         using var model = LlamaModel.Load(
-            checkpoint, group, ModelWorld.Options(maxSequenceLength: 512, maxBatchSize: 1) with { WeightFormat = format, CacheFormat = cache });
+            checkpoint, group, ModelWorld.Options(maxSequenceLength: 512, maxBatchSize: 1) with
+            {
+                WeightFormat = format,
+                CacheFormat = cache,
+                MatmulPrecision = precision,
+            });
         var documents = File.ReadAllLines(Path.Combine(Repository.Root, "tests", "Engine.Tests", "References", "held-out", text));
         return Perplexity.Measure(
             new LlamaGenerator(model, new LeaderLoop(model, group), tokenizer),

@@ -3,13 +3,14 @@ using Distributed.Engine.Serving;
 
 namespace Distributed.Engine.Tests.Serving;
 
-/// <summary>Prefixes, preemption and ranks with keys and values in fewer bits: what is reused or computed again is what was there.</summary>
+/// <summary>Prefixes, preemption and ranks with keys and values, or the activations of products, in fewer bits: what is reused or computed again is what was there.</summary>
 public sealed class NarrowCacheTests
 {
     [Theory]
     [InlineData(CacheFormat.BFloat16)]
     [InlineData(CacheFormat.Int8)]
-    public async Task Answers_InACrowdWithFewBlocks_HaveTheBitsThatEachHasAlone(CacheFormat format)
+    [InlineData(CacheFormat.Float32, MatmulPrecision.Medium)]
+    public async Task Answers_InACrowdWithFewBlocks_HaveTheBitsThatEachHasAlone(CacheFormat format, MatmulPrecision precision = MatmulPrecision.Highest)
     {
         var requests = Enumerable.Range(0, 8).Select(number => new InferenceRequest
         {
@@ -22,11 +23,11 @@ public sealed class NarrowCacheTests
         var expected = new List<string>();
         foreach (var request in requests)
         {
-            using var alone = new ServingWorld(cacheFormat: format).Start();
+            using var alone = new ServingWorld(cacheFormat: format, precision: precision).Start();
             expected.Add(ServingWorld.Bits(await alone.AnswerAsync(request).DefaultTimeout()));
         }
 
-        using var world = new ServingWorld(worldSize: 2, maxBatchSize: 8, maxTokensPerStep: 60, cacheTokenCount: 512, cacheFormat: format).Start();
+        using var world = new ServingWorld(worldSize: 2, maxBatchSize: 8, maxTokensPerStep: 60, cacheTokenCount: 512, cacheFormat: format, precision: precision).Start();
         var answers = requests.Select(request => world.AnswerAsync(request)).ToArray();
 
         for (var number = 0; number < requests.Length; number++)

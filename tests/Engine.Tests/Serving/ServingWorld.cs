@@ -34,9 +34,10 @@ internal sealed class ServingWorld : IDisposable
         int? cacheTokenCount = null,
         Action<RandomCheckpoint>? change = null,
         ModelMesh? mesh = null,
-        CacheFormat cacheFormat = CacheFormat.Float32)
+        CacheFormat cacheFormat = CacheFormat.Float32,
+        MatmulPrecision precision = MatmulPrecision.Highest)
     {
-        _checkpoint = new RandomCheckpoint(Config, TensorType.Float32, seed: 1);
+        _checkpoint = new RandomCheckpoint(Config, precision == MatmulPrecision.Medium ? TensorType.BFloat16 : TensorType.Float32, seed: 1);
         change?.Invoke(_checkpoint);
         World = ModelWorld.Create(
             _checkpoint,
@@ -46,6 +47,7 @@ internal sealed class ServingWorld : IDisposable
             {
                 CacheTokenCount = cacheTokenCount,
                 CacheFormat = cacheFormat,
+                MatmulPrecision = precision,
                 Mesh = mesh,
             });
         Scheduler = new InferenceScheduler(World.Model, World.Leader, [2], options);

@@ -1,3 +1,4 @@
+using Distributed.Engine.Kernels;
 using Distributed.Engine.Model;
 using Distributed.Worker.Options;
 
@@ -138,7 +139,8 @@ public sealed class CommandLineTests
     [Theory]
     [InlineData("--dtype", "bf16", "--dtype bf16 belongs to --backend torch; the managed backend has auto, int8, int4.")]
     [InlineData("--device", "cuda", "--device cuda belongs to --backend torch; add that, or leave it out.")]
-    [InlineData("--matmul-precision", "medium", "--matmul-precision medium belongs to --backend torch; add that, or leave it out.")]
+    [InlineData("--matmul-precision", "high", "--matmul-precision high belongs to --backend torch; the managed backend has highest, medium.")]
+    [InlineData("--matmul-precision", "low", "--matmul-precision low is none of highest, medium.")]
     [InlineData("--backend", "tensorflow", "--backend tensorflow is not managed or torch.")]
     [InlineData("--transport", "mpi", "--transport mpi is none of auto, shm, grpc, nccl.")]
     public void Read_OptionOfAnotherBackend_SaysWhichHasIt(string option, string value, string expected) => Assert.Equal([expected], Problems(option, value));
@@ -148,6 +150,22 @@ public sealed class CommandLineTests
         => Assert.Contains(
             "--cache-dtype int8 belongs to --backend managed; the cache of torch follows --matmul-precision, so leave it out.",
             Problems("--backend", "torch", "--cache-dtype", "int8"));
+
+    [Fact]
+    public void Read_TorchWithThePrecisionOfTheManagedBackend_IsRefused()
+        => Assert.Contains(
+            "--matmul-precision highest belongs to --backend managed; the torch backend has high, medium.",
+            Problems("--backend", "torch", "--matmul-precision", "highest"));
+
+    [Theory]
+    [InlineData("highest", MatmulPrecision.Highest)]
+    [InlineData("medium", MatmulPrecision.Medium)]
+    public void Read_MatmulPrecision_IsThatOfTheManagedBackend(string given, MatmulPrecision expected)
+    {
+        var line = CommandLine.Parse(["complete", "--matmul_precision", given]);
+
+        Assert.Equal(expected, RunOptions.Read("complete", line.Values, line.Problems).MatmulPrecision);
+    }
 
     [Fact]
     public void Read_TorchWhereItIsNotBuiltIn_SaysHowToBuildIt()

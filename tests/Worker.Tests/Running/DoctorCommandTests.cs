@@ -20,6 +20,20 @@ public sealed class DoctorCommandTests
     }
 
     [Fact]
+    public async Task Doctor_MediumPrecision_SaysWhatComputesAndForWhatItIs()
+    {
+        var outcome = await WorkerProgram.RunAsync(["doctor", Repository.DemoCheckpoint, "--matmul-precision", "medium", "--skip-checksums"], "", new() { ["DISTRUN_EMITTED_CODE"] = "0" });
+        var refused = await WorkerProgram.RunAsync(
+            "complete", "--model", Repository.DemoCheckpoint, "--prompt", "Once", "--matmul-precision", "medium", "--dtype", "int4");
+
+        Assert.Contains("--matmul-precision medium; a cache of", outcome.Output, StringComparison.Ordinal);
+        Assert.Contains("--matmul-precision medium: pairs of fused multiply-adds, as DISTRUN_EMITTED_CODE is 0", outcome.Output, StringComparison.Ordinal);
+        Assert.Equal(2, refused.ExitCode);
+        Assert.Contains(
+            "--matmul-precision medium is for weights in bfloat16, and --dtype int4 makes them int4; leave one of them out.", refused.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Doctor_FolderThatWouldNotLoad_ExitsWithOneAndOneDocument()
     {
         using var folder = new TemporaryFolder();
