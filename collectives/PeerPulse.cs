@@ -73,7 +73,7 @@ internal sealed class PeerPulse : IDisposable
                 stream.TrySendHeartbeat(heartbeat);
                 if (stream.AddSilence(step) is var silence && silence + (_interval / 2) > _limit) // a step may be a little short of the interval
                 {
-                    Report(stream, silence);
+                    Report(stream, silence > _limit ? silence : _limit); // counted from the first step that heard nothing, which is a little late
                 }
             }
         }
