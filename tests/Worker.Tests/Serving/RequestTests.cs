@@ -134,7 +134,8 @@ public class RequestTests
         Assert.Equal((2, "x"), (request.Generation.N, request.Generation.Stop[0]));
     }
 
-    /// <summary>Bodies of the greatest size, each of one kind of value: what reading them allocates, garbage included, is some times their bytes.</summary>
+    /// <summary>Bodies of the greatest size, each of one kind of value: what reading them allocates, garbage included, is some times their bytes, also where the
+    /// runtime's pool has no array for the document's places, which are up to 4 MiB.</summary>
     [Theory]
     [InlineData("{'prompt':[", "1,", "1]}")]
     [InlineData("{'prompt':[[", "1,", "1]]}")]
@@ -173,7 +174,7 @@ public class RequestTests
         var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
 
         Assert.True(error is null or ApiException, $"{error}");
-        Assert.InRange(allocated, 0, 4 * Length);
+        Assert.InRange(allocated, 0, 6 * Length);
     }
 
     private static CompletionRequest Complete(string json)

@@ -6,7 +6,7 @@ using Microsoft.AspNetCore.Http;
 namespace Distributed.Worker.Serving.Requests;
 
 /// <summary>
-/// The JSON object of a request. What is not such JSON is an <see cref="ApiException"/>. Parsing it allocates at most four times its bytes, whatever they are.
+/// The JSON object of a request. What is not such JSON is an <see cref="ApiException"/>. Parsing it allocates at most six times its bytes, whatever they are.
 /// </summary>
 internal sealed class RequestBody : IDisposable
 {
