@@ -121,6 +121,13 @@ public class RequestTests
     public void Read_PromptInAnyForm_IsSoManyPrompts(string prompt, int count)
         => Assert.Equal(count, Complete($$"""{"prompt":{{prompt}}}""").Prompts.Length);
 
+    /// <summary>JSON permits some control characters as they are; a terminal that shows the refusal must not get them.</summary>
+    [Theory]
+    [InlineData("{\"prompt\":[[\"a\u007Fb\",2]]}")]
+    [InlineData("{\"prompt\":\"a\",\"echo\":\"a\u009Bb\"}")]
+    public void Read_ControlCharacterInAValue_IsNotShown(string body)
+        => Assert.Contains("\"a?b\"", Assert.Throws<ApiException>(() => Complete(body)).Message, StringComparison.Ordinal);
+
     /// <summary>A list of ids that the document does not have is the list that it would have had.</summary>
     [Fact]
     public void Read_ManyTokenIds_AreThoseOfTheBody()

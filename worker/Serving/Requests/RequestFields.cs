@@ -18,7 +18,9 @@ internal readonly struct RequestFields(JsonElement root, TokenIdLists? tokenIds 
     public JsonElement? this[string name]
         => root.TryGetProperty(name, out var value) && value.ValueKind is not JsonValueKind.Null ? value : null;
 
-    /// <summary>A value as a sentence shows it: its JSON, cut short, or for what has parts its kind.</summary>
+    /// <summary>
+    /// A value as a sentence shows it: its JSON, cut short and without control characters, of which JSON forbids only those below U+0020, or for what has parts its kind.
+    /// </summary>
     public static string Shown(JsonElement value)
     {
         if (value.ValueKind is JsonValueKind.Object or JsonValueKind.Array)
@@ -27,7 +29,8 @@ internal readonly struct RequestFields(JsonElement root, TokenIdLists? tokenIds 
         }
 
         var text = value.GetRawText();
-        return text.Length <= ShownLength ? text : $"{text[..ShownLength]}...";
+        var shown = text.Length <= ShownLength ? text : $"{text[..ShownLength]}...";
+        return string.Concat(shown.Select(character => char.IsControl(character) ? '?' : character));
     }
 
     /// <summary>A number within its range; <see langword="null"/> where it is absent.</summary>
