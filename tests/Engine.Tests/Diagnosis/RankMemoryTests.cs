@@ -12,7 +12,7 @@ namespace Distributed.Engine.Tests.Diagnosis;
 /// <summary>What is told before loading is what loading takes.</summary>
 public sealed class RankMemoryTests
 {
-    private static readonly LlamaConfig Config = new()
+    internal static readonly LlamaConfig Config = new()
     {
         Dimension = 96,
         LayerCount = 2,

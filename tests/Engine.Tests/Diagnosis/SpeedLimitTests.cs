@@ -8,17 +8,6 @@ namespace Distributed.Engine.Tests.Diagnosis;
 /// <summary>What a machine cannot exceed, by hand.</summary>
 public sealed class SpeedLimitTests
 {
-    private static readonly LlamaConfig Config = new()
-    {
-        Dimension = 96,
-        LayerCount = 2,
-        HeadCount = 8,
-        KeyValueHeadCount = 4,
-        HiddenDimension = 160,
-        VocabularySize = 70,
-        NormEpsilon = 1e-5f,
-    };
-
     [Theory]
     [InlineData(null, MatmulPrecision.Highest, 2e9, 1e9)]
     [InlineData(null, MatmulPrecision.Medium, 2e9, 2e9)]
@@ -38,12 +27,12 @@ public sealed class SpeedLimitTests
             BFloat16Path: "scalar",
             BFloat16OperationsPerSecond: dotsPerSecond,
             MemoryByteCount: 1 << 30);
-        var memory = RankMemory.Of(Config, TensorType.BFloat16, ModelWorld.Options(maxSequenceLength: 40, maxBatchSize: 1), worldSize: 1);
+        var memory = RankMemory.Of(RankMemoryTests.Config, TensorType.BFloat16, ModelWorld.Options(maxSequenceLength: 40, maxBatchSize: 1), worldSize: 1);
 
-        var limit = SpeedLimit.Of(Config, quantization, precision, memory, machine, position: 20);
+        var limit = SpeedLimit.Of(RankMemoryTests.Config, quantization, precision, memory, machine, position: 20);
 
         var matrices = (2 * 96 * 96) + (2 * 48 * 96) + (3 * 160 * 96); // of a layer
-        Assert.Equal(operationsPerSecond / (2.0 * Config.LayerCount * matrices), limit.PrefillHere, tolerance: 1e-6);
+        Assert.Equal(operationsPerSecond / (2.0 * RankMemoryTests.Config.LayerCount * matrices), limit.PrefillHere, tolerance: 1e-6);
     }
 
     /// <summary>The probe runs the kernel of this machine; its rate is a positive number.</summary>

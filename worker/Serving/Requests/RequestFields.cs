@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text.Json;
+using Distributed.Engine.Checkpoints;
 using Distributed.Worker.Prompts;
 
 namespace Distributed.Worker.Serving.Requests;
@@ -28,9 +29,7 @@ internal readonly struct RequestFields(JsonElement root, TokenIdLists? tokenIds 
             return value.ValueKind == JsonValueKind.Object ? "an object" : "a list";
         }
 
-        var text = value.GetRawText();
-        var shown = text.Length <= ShownLength ? text : $"{text[..ShownLength]}...";
-        return string.Concat(shown.Select(character => char.IsControl(character) ? '?' : character));
+        return Printable.Of(value.GetRawText(), ShownLength);
     }
 
     /// <summary>A number within its range; <see langword="null"/> where it is absent.</summary>
