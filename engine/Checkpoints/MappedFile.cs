@@ -33,6 +33,9 @@ internal sealed class MappedFile : IDisposable
         byte* start = null;
         _view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
         Start = (nint)(start + _view.PointerOffset);
+
+        // Then Linux reads the file in pages of 2 MiB, if its file system can and the page cache has no smaller ones already; see LargePageWriter.
+        MemoryAdvice.UseLargePages((void*)Start, _byteCount);
         try
         {
             file.RequireUnchanged();

@@ -1,5 +1,3 @@
-using Microsoft.Win32.SafeHandles;
-
 namespace Distributed.Engine.Checkpoints;
 
 /// <summary>
@@ -29,8 +27,9 @@ public static class MetaShardWriter
         {
             using (var handle = File.OpenHandle(partial, FileMode.CreateNew, FileAccess.Write, FileShare.None))
             {
-                WriteContainer(handle, Path.GetFileNameWithoutExtension(path), tensors, cancellationToken);
-                RandomAccess.FlushToDisk(handle);
+                var file = new LargePageWriter(handle);
+                WriteContainer(file, Path.GetFileNameWithoutExtension(path), tensors, cancellationToken);
+                file.Finish();
             }
 
             File.Move(partial, path, overwrite: true);
@@ -42,9 +41,9 @@ public static class MetaShardWriter
     }
 
     private static void WriteContainer(
-        SafeFileHandle handle, string folder, IReadOnlyList<ShardTensor> tensors, CancellationToken cancellationToken)
+        LargePageWriter file, string folder, IReadOnlyList<ShardTensor> tensors, CancellationToken cancellationToken)
     {
-        var zip = new ZipWriter(handle);
+        var zip = new ZipWriter(file);
         var buffer = new byte[BufferByteCount];
         WriteSmall(zip, $"{folder}/data.pkl", PickleWriter.StateDict(tensors));
         WriteSmall(zip, $"{folder}/byteorder", "little"u8);

@@ -19,10 +19,11 @@ internal static class SafetensorsWriter
         var partial = $"{path}.{Guid.NewGuid():N}.partial";
         try
         {
-            using (var file = new FileStream(partial, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0))
+            using (var handle = File.OpenHandle(partial, FileMode.CreateNew, FileAccess.Write, FileShare.None))
             {
+                var file = new LargePageWriter(handle);
                 WriteContent(file, tensors, cancellationToken);
-                file.Flush(flushToDisk: true);
+                file.Finish();
             }
 
             File.Move(partial, path, overwrite: true);
@@ -36,13 +37,13 @@ internal static class SafetensorsWriter
     /// <summary>Bytes of a tensor in the file.</summary>
     public static long ByteCountOf(ShardTensor tensor) => checked(tensor.ElementCount * StorageType.Of(tensor.Type).ItemByteCount);
 
-    private static void WriteContent(FileStream file, IReadOnlyList<ShardTensor> tensors, CancellationToken cancellationToken)
+    private static void WriteContent(LargePageWriter file, IReadOnlyList<ShardTensor> tensors, CancellationToken cancellationToken)
     {
         var header = Header(tensors);
         Span<byte> length = stackalloc byte[sizeof(ulong)];
         BinaryPrimitives.WriteUInt64LittleEndian(length, (ulong)header.Length);
-        file.Write(length);
-        file.Write(header);
+        file.Append(length);
+        file.Append(header);
         var buffer = new byte[BufferByteCount];
         foreach (var tensor in tensors)
         {
@@ -52,7 +53,7 @@ internal static class SafetensorsWriter
                 cancellationToken.ThrowIfCancellationRequested();
                 var part = buffer.AsSpan(0, (int)Math.Min(BufferByteCount, byteCount - done));
                 tensor.Fill(done, part);
-                file.Write(part);
+                file.Append(part);
             }
         }
     }

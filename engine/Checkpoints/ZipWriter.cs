@@ -2,7 +2,6 @@ using System.Buffers.Binary;
 using System.Diagnostics;
 using System.Text;
 using Distributed.Engine.Kernels;
-using Microsoft.Win32.SafeHandles;
 using static Distributed.Engine.Checkpoints.ZipFormat;
 
 namespace Distributed.Engine.Checkpoints;
@@ -12,7 +11,7 @@ namespace Distributed.Engine.Checkpoints;
 /// member's checksum goes into its local header once its data is written, so no descriptor follows. Members past 4 GiB have their Zip64
 /// field.
 /// </summary>
-internal sealed class ZipWriter(SafeFileHandle handle)
+internal sealed class ZipWriter(LargePageWriter file)
 {
     /// <summary>Of the padding's extra field; torch's writer uses the same.</summary>
     private const ushort PaddingExtraId = 0x4246;    // "FB"
@@ -21,18 +20,17 @@ internal sealed class ZipWriter(SafeFileHandle handle)
     private Member _member = new([], 0, 0, 0);
     private long _dataOffset;
     private uint _crc;
-    private long _position;
 
     private readonly record struct Member(byte[] Name, long HeaderOffset, long ByteCount, uint Crc32);
 
     /// <summary>Begins a member of exactly <paramref name="byteCount"/> bytes.</summary>
     public void Begin(string name, long byteCount)
     {
-        _member = new Member(Encoding.UTF8.GetBytes(name), _position, byteCount, 0);
+        _member = new Member(Encoding.UTF8.GetBytes(name), file.Position, byteCount, 0);
         _crc = 0;
         var sizes = Sizes64(_member);
         var headerByteCount = LocalHeaderByteCount + _member.Name.Length + sizes.Length;
-        var dataOffset = _position + headerByteCount + 4;
+        var dataOffset = file.Position + headerByteCount + 4;
         var padding = (int)(-dataOffset & (Alignment - 1));
 
         var header = new byte[headerByteCount + 4 + padding];
@@ -42,34 +40,34 @@ internal sealed class ZipWriter(SafeFileHandle handle)
         sizes.CopyTo(header, LocalHeaderByteCount + _member.Name.Length);
         UInt16(header, headerByteCount, PaddingExtraId);
         UInt16(header, headerByteCount + 2, (ushort)padding);
-        Append(header);
-        _dataOffset = _position;
+        file.Append(header);
+        _dataOffset = file.Position;
     }
 
     /// <summary>The next bytes of the member.</summary>
     public void Write(ReadOnlySpan<byte> bytes)
     {
         _crc = Crc32.Append(_crc, bytes);
-        Append(bytes);
+        file.Append(bytes);
     }
 
     /// <summary>Ends the member, whose bytes are all written.</summary>
     public void End()
     {
-        Debug.Assert(_position == _dataOffset + _member.ByteCount, "A member has the size that it was begun with.");
+        Debug.Assert(file.Position == _dataOffset + _member.ByteCount, "A member has the size that it was begun with.");
         var member = _member with { Crc32 = _crc };
         Span<byte> crc = stackalloc byte[sizeof(uint)];
         UInt32(crc, 0, _crc);
-        RandomAccess.Write(handle, crc, member.HeaderOffset + 14);
+        file.Replace(member.HeaderOffset + 14, crc);
         _members.Add(member);
     }
 
     /// <summary>Writes the central directory and the end records.</summary>
     public void Finish()
     {
-        var directoryOffset = _position;
+        var directoryOffset = file.Position;
         _members.ForEach(WriteCentralHeader);
-        var directoryByteCount = _position - directoryOffset;
+        var directoryByteCount = file.Position - directoryOffset;
         var end = new byte[Zip64EndByteCount + Zip64LocatorByteCount + EndByteCount];
 
         UInt32(end, 0, Zip64EndSignature);
@@ -83,7 +81,7 @@ internal sealed class ZipWriter(SafeFileHandle handle)
 
         var locator = end.AsSpan(Zip64EndByteCount);
         UInt32(locator, 0, Zip64LocatorSignature);
-        UInt64(locator, 8, (ulong)_position);
+        UInt64(locator, 8, (ulong)file.Position);
         UInt32(locator, 16, 1);
 
         var narrow = locator[Zip64LocatorByteCount..];
@@ -92,7 +90,7 @@ internal sealed class ZipWriter(SafeFileHandle handle)
         UInt16(narrow, 10, (ushort)Math.Min(_members.Count, In64Short));
         UInt32(narrow, 12, Narrow(directoryByteCount));
         UInt32(narrow, 16, Narrow(directoryOffset));
-        Append(end);
+        file.Append(end);
     }
 
     private void WriteCentralHeader(Member member)
@@ -105,7 +103,7 @@ internal sealed class ZipWriter(SafeFileHandle handle)
         UInt32(header, 42, Narrow(member.HeaderOffset));
         member.Name.CopyTo(header, CentralHeaderByteCount);
         extra.CopyTo(header, CentralHeaderByteCount + member.Name.Length);
-        Append(header);
+        file.Append(header);
     }
 
     /// <summary>
@@ -150,17 +148,6 @@ internal sealed class ZipWriter(SafeFileHandle handle)
     }
 
     private static uint Narrow(long value) => value >= In64 ? In64 : (uint)value;
-
-    private void Append(ReadOnlySpan<byte> bytes)
-    {
-        // Zeros are left as a hole in the file; the end records, which are not all zero, give it its length.
-        if (bytes.ContainsAnyExcept((byte)0))
-        {
-            RandomAccess.Write(handle, bytes, _position);
-        }
-
-        _position += bytes.Length;
-    }
 
     private static void UInt16(Span<byte> bytes, int offset, ushort value)
         => BinaryPrimitives.WriteUInt16LittleEndian(bytes[offset..], value);

@@ -1,0 +1,82 @@
+using Microsoft.Win32.SafeHandles;
+
+namespace Distributed.Engine.Checkpoints;
+
+/// <summary>
+/// Writes a new file from its start to its end in pieces of 2 MiB, each at a multiple of 2 MiB, whatever the sizes in which the bytes come.
+/// </summary>
+/// <remarks>
+/// Linux keeps what is written in pages as large as the piece, where the file system can (ext4 since 6.16, XFS, Btrfs), and maps a whole piece by one entry: a
+/// <see cref="MappedFile"/> is then read as fast as memory of 2 MiB pages, where a file in pages of 4 KiB gives a fifth to a third less.
+/// </remarks>
+/// <param name="handle">An empty file, which stays the caller's.</param>
+internal sealed class LargePageWriter(SafeFileHandle handle)
+{
+    /// <summary>A large page of x86-64 and of most Arm64 systems; all the memory that writing takes.</summary>
+    public const int PieceByteCount = 2 << 20;
+
+    private readonly byte[] _piece = new byte[PieceByteCount];
+    private long _start;
+    private int _count;
+
+    /// <summary>Bytes so far.</summary>
+    public long Position => _start + _count;
+
+    /// <summary>The next bytes.</summary>
+    /// <exception cref="IOException">The disk is full.</exception>
+    public void Append(ReadOnlySpan<byte> bytes)
+    {
+        while (bytes.Length > 0)
+        {
+            var part = bytes[..Math.Min(bytes.Length, PieceByteCount - _count)];
+            part.CopyTo(_piece.AsSpan(_count));
+            _count += part.Length;
+            bytes = bytes[part.Length..];
+            if (_count == PieceByteCount)
+            {
+                WritePiece();
+            }
+        }
+    }
+
+    /// <summary>Replaces bytes that were appended before.</summary>
+    /// <param name="position">Of the first of them in the file.</param>
+    /// <param name="bytes">All before <see cref="Position"/>.</param>
+    /// <exception cref="IOException">The disk is full.</exception>
+    public void Replace(long position, ReadOnlySpan<byte> bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(position + bytes.Length, Position);
+        var written = (int)Math.Clamp(_start - position, 0, bytes.Length);
+        if (written > 0)
+        {
+            RandomAccess.Write(handle, bytes[..written], position);
+        }
+
+        if (written < bytes.Length)
+        {
+            bytes[written..].CopyTo(_piece.AsSpan((int)(position + written - _start)));
+        }
+    }
+
+    /// <summary>Writes what is left and brings all of it to the disk; nothing may follow.</summary>
+    /// <exception cref="IOException">The disk is full.</exception>
+    public void Finish()
+    {
+        WritePiece();
+        RandomAccess.SetLength(handle, _start); // where zeros are the last
+        RandomAccess.FlushToDisk(handle);
+    }
+
+    // Zeros are left as a hole in the file.
+    private void WritePiece()
+    {
+        var bytes = _piece.AsSpan(0, _count);
+        if (bytes.ContainsAnyExcept((byte)0))
+        {
+            RandomAccess.Write(handle, bytes, _start);
+        }
+
+        _start += _count;
+        _count = 0;
+    }
+}
