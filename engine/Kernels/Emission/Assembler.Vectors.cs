@@ -1,9 +1,19 @@
 namespace Distributed.Engine.Kernels.Emission;
 
-/// <content>The vector instructions, on registers zmm0 to zmm31 by number: EVEX with a length of 512 bits, without rounding control and broadcast.</content>
+/// <summary>How much of a vector register an instruction takes, as EVEX numbers it.</summary>
+internal enum VectorLength
+{
+    Bits128,
+    Bits256,
+    Bits512,
+}
+
+/// <content>
+/// The vector instructions, on registers zmm0 to zmm31 by number: EVEX without rounding control. Those of whole vectors of floats are here, with 512 bits where no length is named; those of
+/// integers, and of one number in memory for all lanes, are in the next part.
+/// </content>
 internal sealed partial class Assembler
 {
-    private const int VectorByteCount = 64;
 
     // The opcode maps and the implied prefixes, as EVEX and VEX number them.
     private const int Map0F = 1;
@@ -21,7 +31,8 @@ internal sealed partial class Assembler
     public void DotBFloat16(int sum, int left, Address right) => Evex(Map0F38, PrefixF3, 0, 0x52, sum, left, right);
 
     /// <summary>vmovups from any address.</summary>
-    public void LoadVector(int destination, Address source) => Evex(Map0F, PrefixNone, 0, 0x10, destination, 0, source);
+    public void LoadVector(int destination, Address source, VectorLength length = VectorLength.Bits512)
+        => Evex(Map0F, PrefixNone, 0, 0x10, destination, 0, source, length);
 
     /// <summary>vmovups to any address.</summary>
     public void StoreVector(Address destination, int source) => Evex(Map0F, PrefixNone, 0, 0x11, source, 0, destination);
@@ -67,19 +78,21 @@ internal sealed partial class Assembler
             0x62,
             (byte)((~register << 4 & 0x80) | (~third << 2 & 0x40) | (~third << 2 & 0x20) | (~register & 0x10) | map),
             (byte)((wide << 7) | (~second << 3 & 0x78) | 4 | prefix),
-            (byte)(0x40 | (~second >> 1 & 8)),
+            (byte)(((int)VectorLength.Bits512 << 5) | (~second >> 1 & 8)),
             opcode,
             (byte)(0xC0 | ((register & 7) << 3) | (third & 7)));
     }
 
-    private void Evex(int map, int prefix, int wide, byte opcode, int register, int second, Address third, int maskBits = 0)
+    // The short form of a displacement counts what the instruction reads: a vector of its length, or other bytes.
+    private void Evex(
+        int map, int prefix, int wide, byte opcode, int register, int second, Address third, VectorLength length = VectorLength.Bits512, int maskBits = 0, int readByteCount = 0)
     {
         Bytes(
             0x62,
             (byte)((~register << 4 & 0x80) | (~Extension(third) << 5 & 0x60) | (~register & 0x10) | map),
             (byte)((wide << 7) | (~second << 3 & 0x78) | 4 | prefix),
-            (byte)(0x40 | (~second >> 1 & 8) | maskBits),
+            (byte)(((int)length << 5) | (~second >> 1 & 8) | maskBits),
             opcode);
-        Operand(register & 7, third, VectorByteCount);
+        Operand(register & 7, third, readByteCount > 0 ? readByteCount : 16 << (int)length);
     }
 }

@@ -8,9 +8,6 @@ namespace Distributed.Engine.Kernels.Emission;
 /// </summary>
 internal sealed unsafe class BFloat16Code
 {
-    /// <summary>Set to 0, no machine code is emitted.</summary>
-    public const string Variable = "DISTRUN_EMITTED_CODE";
-
     /// <summary>Rows of the larger tiles.</summary>
     public const int RowCount = 4;
 
@@ -49,14 +46,9 @@ internal sealed unsafe class BFloat16Code
 
     private static (BFloat16Code? Code, string? Problem) Make()
     {
-        if (Environment.GetEnvironmentVariable(Variable) == "0")
+        if (EmittedCode.Problem(IsInProcessor(), "AVX512_BF16") is { } problem)
         {
-            return (null, $"{Variable} is 0");
-        }
-
-        if (!IsInProcessor())
-        {
-            return (null, "the processor has no AVX512_BF16");
+            return (null, problem);
         }
 
         var code = new Assembler();
@@ -65,7 +57,7 @@ internal sealed unsafe class BFloat16Code
         var peak = code.Length;
         EmitPeak(code, OperatingSystem.IsWindows());
         var start = ExecutableMemory.Place(code.ToArray());
-        return start == 0 ? (null, "the system gives no executable memory") : (new BFloat16Code(start, offsets, peak), null);
+        return start == 0 ? (null, EmittedCode.NoMemory) : (new BFloat16Code(start, offsets, peak), null);
     }
 
     private static int[] EmitTiles(Assembler code, bool isWindows)

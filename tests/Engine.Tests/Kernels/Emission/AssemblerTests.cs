@@ -39,6 +39,12 @@ public sealed class AssemblerTests
         Check("0f18144b", code => code.PrefetchToLevel2(new Address(Rbx, Rcx, 2))); // prefetcht1 [rbx+rcx*2]
         Check("420f181403", code => code.PrefetchToLevel2(new Address(Rbx, R8))); // prefetcht1 [rbx+r8]
         Check("0f1893c0000000", code => code.PrefetchToLevel2(new Address(Rbx, Displacement: 192))); // prefetcht1 [rbx+192]
+        Check("55", code => code.Push(Rbp)); // push rbp
+        Check("5f", code => code.Pop(Rdi)); // pop rdi
+        Check("4b8d3c88", code => code.LoadAddress(Rdi, new Address(R8, R9, 4))); // lea rdi, [r8+r9*4]
+        Check("0f18540d40", code => code.PrefetchToLevel2(new Address(Rbp, Rcx, Displacement: 64))); // prefetcht1 [rbp+rcx+64]
+        Check("0f185500", code => code.PrefetchToLevel2(new Address(Rbp))); // prefetcht1 [rbp]
+        Check("4881c510010000", code => code.Add(Rbp, 272)); // add rbp, 272
     }
 
     [Fact]
@@ -67,6 +73,29 @@ public sealed class AssemblerTests
         Check("62f17c48c6e188", code => code.ShuffleLanes(4, 0, 1, 0x88)); // vshufps zmm4, zmm0, zmm1, 0x88
         Check("62617c40c6c7ee", code => code.ShuffleLanes(24, 16, 7, 0xEE)); // vshufps zmm24, zmm16, zmm7, 0xee
         Check("c5f877", code => code.ZeroUpper()); // vzeroupper
+    }
+
+    [Fact]
+    public void InstructionsOfIntegers_HaveTheBytesOfGnuAs()
+    {
+        Check("62227558507c4a07", code => code.DotBytes(31, 1, new Address(Rdx, R9, 2, 28))); // vpdpbusd zmm31, zmm1, dword ptr [rdx+r9*2+28]{1to16}
+        Check("62e27d5850443a04", code => code.DotBytes(16, 0, new Address(Rdx, Rdi, Displacement: 16))); // vpdpbusd zmm16, zmm0, dword ptr [rdx+rdi+16]{1to16}
+        Check("62925d5050940300020000", code => code.DotBytes(2, 20, new Address(R11, R8, Displacement: 512))); // vpdpbusd zmm2, zmm20, dword ptr [r11+r8+512]{1to16}
+        Check("62f17c28104001", code => code.LoadVector(0, new Address(Rax, Displacement: 32), VectorLength.Bits256)); // {evex} vmovups ymm0, ymmword ptr [rax+32]
+        Check("62f17c081058ff", code => code.LoadVector(3, new Address(Rax, Displacement: -16), VectorLength.Bits128)); // {evex} vmovups xmm3, xmmword ptr [rax-16]
+        Check("62f3fd483a44080301", code => code.InsertUpper256(0, new Address(Rax, Rcx, Displacement: 96))); // vinserti64x4 zmm0, zmm0, ymmword ptr [rax+rcx+96], 1
+        Check("62c3f5403a891000000001", code => code.InsertUpper256(17, new Address(R9, Displacement: 16))); // vinserti64x4 zmm17, zmm17, ymmword ptr [r9+16], 1
+        Check("62f36528385c08ff01", code => code.InsertUpper128(3, new Address(Rax, Rcx, Displacement: -16))); // vinserti32x4 ymm3, ymm3, xmmword ptr [rax+rcx-16], 1
+        Check("62f17540efc2", code => code.ExclusiveOr(0, 17, 2)); // vpxord zmm0, zmm17, zmm2
+        Check("62f17d48dbca", code => code.And(1, 0, 2)); // vpandd zmm1, zmm0, zmm2
+        Check("62f17d4871d004", code => code.ShiftRight16(0, 0, 4)); // vpsrlw zmm0, zmm0, 4
+        Check("62f1654872f310", code => code.ShiftLeft32(3, 3, 16)); // vpslld zmm3, zmm3, 16
+        Check("62f13d5072720907", code => code.ShiftLeft32(24, new Address(Rdx, Displacement: 36), 7)); // vpslld zmm24, dword ptr [rdx+36]{1to16}, 7
+        Check("62f27d48585614", code => code.Broadcast(2, new Address(Rsi, Displacement: 80))); // vpbroadcastd zmm2, dword ptr [rsi+80]
+        Check("62a27d4833dc", code => code.Widen16(19, 20)); // vpmovzxwd zmm19, ymm20
+        Check("62617c485bc3", code => code.ConvertToSingle(24, 3)); // vcvtdq2ps zmm24, zmm3
+        Check("62b1645859648a08", code => code.Multiply(4, 3, new Address(Rdx, R9, 4, 32))); // vmulps zmm4, zmm3, dword ptr [rdx+r9*4+32]{1to16}
+        Check("62e23d40b8c4", code => code.MultiplyAdd(16, 24, 4)); // vfmadd231ps zmm16, zmm24, zmm4
     }
 
     /// <summary>Forwards and backwards, with a distance of 32 bits: a: jz b; jnz a; nop; jmp b; nop; b: ret.</summary>
