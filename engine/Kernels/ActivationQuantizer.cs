@@ -66,7 +66,7 @@ internal static unsafe class ActivationQuantizer
         var q3 = Round(x3 * factor);
         Vector256.Store(Vector256.Narrow(Vector256.Narrow(q0, q1), Vector256.Narrow(q2, q3)), (sbyte*)block);
         *(float*)(block + QuantizedLayout.ActivationScaleOffset) = max / 127;
-        *(int*)(block + QuantizedLayout.ActivationSumOffset) = Vector256.Sum(q0 + q1 + q2 + q3);
+        *(int*)(block + QuantizedLayout.ActivationSumOffset) = -Vector256.Sum(q0 + q1 + q2 + q3);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -17,12 +17,12 @@ internal unsafe interface IQuantizedDot
     /// <summary>Lane r: the sum over k of q[r, k] x[k], of 8-bit weights.</summary>
     /// <param name="weights">The block's eight vectors.</param>
     /// <param name="x">32 activations from -127 to 127.</param>
-    /// <param name="sum">Their sum.</param>
-    static abstract Vector256<int> Int8(byte* weights, sbyte* x, int sum);
+    /// <param name="minusSum">Minus their sum.</param>
+    static abstract Vector256<int> Int8(byte* weights, sbyte* x, int minusSum);
 
     /// <summary>Lane r: the sum over k of q[r, k] x[k], of 4-bit weights.</summary>
     /// <param name="weights">The block's four vectors.</param>
     /// <param name="x">32 activations from -127 to 127.</param>
-    /// <param name="sum">Their sum.</param>
-    static abstract Vector256<int> Int4(byte* weights, sbyte* x, int sum);
+    /// <param name="minusSum">Minus their sum.</param>
+    static abstract Vector256<int> Int4(byte* weights, sbyte* x, int minusSum);
 }

@@ -10,7 +10,7 @@ internal unsafe interface IQuantizedFormat
     static abstract int BlockByteCount { get; }
 
     /// <inheritdoc cref="IQuantizedDot.Int8"/>
-    static abstract Vector256<int> Dot<TDot>(byte* weights, sbyte* x, int sum)
+    static abstract Vector256<int> Dot<TDot>(byte* weights, sbyte* x, int minusSum)
         where TDot : struct, IQuantizedDot;
 
     /// <summary>Quantises one row's block and puts it into its places in the tile's block.</summary>
@@ -26,9 +26,9 @@ internal readonly unsafe struct Int8Format : IQuantizedFormat
     public static int BlockByteCount => QuantizedLayout.TileRowCount * QuantizedLayout.BlockLength;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> Dot<TDot>(byte* weights, sbyte* x, int sum)
+    public static Vector256<int> Dot<TDot>(byte* weights, sbyte* x, int minusSum)
         where TDot : struct, IQuantizedDot
-        => TDot.Int8(weights, x, sum);
+        => TDot.Int8(weights, x, minusSum);
 
     public static void Store(ReadOnlySpan<float> values, int row, byte* block)
     {
@@ -51,9 +51,9 @@ internal readonly unsafe struct Int4Format : IQuantizedFormat
     public static int BlockByteCount => QuantizedLayout.TileRowCount * QuantizedLayout.BlockLength / 2;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> Dot<TDot>(byte* weights, sbyte* x, int sum)
+    public static Vector256<int> Dot<TDot>(byte* weights, sbyte* x, int minusSum)
         where TDot : struct, IQuantizedDot
-        => TDot.Int4(weights, x, sum);
+        => TDot.Int4(weights, x, minusSum);
 
     public static void Store(ReadOnlySpan<float> values, int row, byte* block)
     {

@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics.Arm;
+using Distributed.Engine.Kernels.Emission;
 
 namespace Distributed.Engine.Kernels;
 
@@ -64,6 +65,12 @@ internal abstract unsafe class KernelSet
     private static KernelSet[] FindSupported()
     {
         var sets = new List<KernelSet>();
+        if (QuantizedCode.IsSupported)
+        {
+            const string Emitted = "AVX-512 with emitted VNNI";
+            sets.Add(VnniDot.IsSupported ? new KernelSet<Lanes512, VnniDot>(Emitted, emits: true) : new KernelSet<Lanes512, Avx512Dot>(Emitted, emits: true));
+        }
+
         Add<Lanes512, VnniDot>("AVX-512 with VNNI");
         Add<Lanes256, VnniDot>("AVX2 with VNNI");
         Add<Lanes512, Avx512Dot>("AVX-512");
@@ -86,11 +93,16 @@ internal abstract unsafe class KernelSet
 }
 
 /// <summary>The kernels of <typeparamref name="TLanes"/>, and of <typeparamref name="TDot"/> for quantised weights.</summary>
-internal sealed unsafe class KernelSet<TLanes, TDot>(string name) : KernelSet
+/// <param name="name">One or two words for the user.</param>
+/// <param name="emits">Whether several tokens meet quantised weights by emitted code.</param>
+internal sealed unsafe class KernelSet<TLanes, TDot>(string name, bool emits = false) : KernelSet
     where TLanes : unmanaged, ILanes<TLanes>
     where TDot : struct, IQuantizedDot
 {
     public override string Name => name;
+
+    // Emitted when it is first asked for, as below.
+    private QuantizedCode? Code => emits ? QuantizedCode.Shared : null;
 
     // Emitted when it is first asked for, which few programs do.
     public override BFloat16Products BFloat16Products
@@ -110,11 +122,11 @@ internal sealed unsafe class KernelSet<TLanes, TDot>(string name) : KernelSet
 
     public override void MultiplyInt8(
         in QuantizedWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
-        => QuantizedKernel.Multiply<TDot, Int8Format>(weights, inputs, outputs, rowStart, rowEnd);
+        => QuantizedKernel.Multiply<TDot, Int8Format>(Code, weights, inputs, outputs, rowStart, rowEnd);
 
     public override void MultiplyInt4(
         in QuantizedWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
-        => QuantizedKernel.Multiply<TDot, Int4Format>(weights, inputs, outputs, rowStart, rowEnd);
+        => QuantizedKernel.Multiply<TDot, Int4Format>(Code, weights, inputs, outputs, rowStart, rowEnd);
 
     public override void RmsNorm(float* x, float* weight, float* y, int length, float epsilon)
         => ElementwiseKernel.RmsNorm<TLanes>(x, weight, y, length, epsilon);

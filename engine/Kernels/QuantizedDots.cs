@@ -11,10 +11,10 @@ internal readonly unsafe struct VnniDot : IQuantizedDot
     public static bool IsSupported => AvxVnni.IsSupported;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> Int8(byte* weights, sbyte* x, int sum)
+    public static Vector256<int> Int8(byte* weights, sbyte* x, int minusSum)
     {
         var flip = Vector256.Create((byte)0x80); // q + 128
-        var dots = Vector256.Create(-128 * sum);
+        var dots = Vector256.Create(128 * minusSum);
         for (var i = 0; i < 8; i++)
         {
             dots = AvxVnni.MultiplyWideningAndAdd(dots, Vector256.Load(weights + (32 * i)) ^ flip, Avx2Dot.Four(x + (4 * i)));
@@ -24,10 +24,10 @@ internal readonly unsafe struct VnniDot : IQuantizedDot
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> Int4(byte* weights, sbyte* x, int sum)
+    public static Vector256<int> Int4(byte* weights, sbyte* x, int minusSum)
     {
         var low = Vector256.Create((byte)0x0F);
-        var dots = Vector256.Create(-8 * sum);
+        var dots = Vector256.Create(8 * minusSum);
         for (var i = 0; i < 4; i++)
         {
             var pairs = Vector256.Load(weights + (32 * i));
@@ -45,7 +45,7 @@ internal readonly unsafe struct Avx2Dot : IQuantizedDot
     public static bool IsSupported => Avx2.IsSupported;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> Int8(byte* weights, sbyte* x, int sum)
+    public static Vector256<int> Int8(byte* weights, sbyte* x, int minusSum)
     {
         // Written out, as the compiler does not unroll eight turns: 5 % less time out of the first-level cache.
         var q = (sbyte*)weights;
@@ -63,7 +63,7 @@ internal readonly unsafe struct Avx2Dot : IQuantizedDot
 
     // Eight times 2 x 15 x 127 is less than 2^15: the 16-bit sums of a whole block need widening only once.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> Int4(byte* weights, sbyte* x, int sum)
+    public static Vector256<int> Int4(byte* weights, sbyte* x, int minusSum)
     {
         var low = Vector256.Create((byte)0x0F);
         var pairs = Vector256<short>.Zero;
@@ -74,7 +74,7 @@ internal readonly unsafe struct Avx2Dot : IQuantizedDot
             pairs += Avx2.MultiplyAddAdjacent((q.AsUInt16() >> 4).AsByte() & low, Four(x + 16 + (4 * i)));
         }
 
-        return Avx2.MultiplyAddAdjacent(pairs, Vector256<short>.One) - Vector256.Create(8 * sum);
+        return Avx2.MultiplyAddAdjacent(pairs, Vector256<short>.One) + Vector256.Create(8 * minusSum);
     }
 
     /// <summary>
@@ -85,7 +85,10 @@ internal readonly unsafe struct Avx2Dot : IQuantizedDot
     public static Vector256<sbyte> Four(sbyte* x) => Vector256.Create(Unsafe.ReadUnaligned<float>(x)).AsSByte();
 }
 
-/// <summary>x86 with AVX-512 and no 256-bit VNNI, as Zen 4 and Ice Lake: as AVX2 for one token, and several tokens at once in 512 bits.</summary>
+/// <summary>
+/// x86 with AVX-512 and no VNNI that .NET can name, as Zen 4 and Ice Lake, where <see cref="Emission.QuantizedCode"/> does not compute: as AVX2 for one token, and several tokens at once in 512
+/// bits.
+/// </summary>
 internal readonly unsafe struct Avx512Dot : IQuantizedDot
 {
     public static bool IsSupported => Avx512BW.IsSupported;
@@ -93,10 +96,10 @@ internal readonly unsafe struct Avx512Dot : IQuantizedDot
     public static bool TakesTokens => true;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> Int8(byte* weights, sbyte* x, int sum) => Avx2Dot.Int8(weights, x, sum);
+    public static Vector256<int> Int8(byte* weights, sbyte* x, int minusSum) => Avx2Dot.Int8(weights, x, minusSum);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> Int4(byte* weights, sbyte* x, int sum) => Avx2Dot.Int4(weights, x, sum);
+    public static Vector256<int> Int4(byte* weights, sbyte* x, int minusSum) => Avx2Dot.Int4(weights, x, minusSum);
 
     /// <summary>
     /// Two of a block's four vectors of 4-bit weights, whose rows come together: row r has eight neighbouring elements in the low halves of its bytes and eight in
@@ -122,7 +125,7 @@ internal readonly unsafe struct ArmDot : IQuantizedDot
     public static bool IsSupported => Dp.IsSupported;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> Int8(byte* weights, sbyte* x, int sum)
+    public static Vector256<int> Int8(byte* weights, sbyte* x, int minusSum)
     {
         var lower = Vector128<int>.Zero;
         var upper = Vector128<int>.Zero;
@@ -138,10 +141,10 @@ internal readonly unsafe struct ArmDot : IQuantizedDot
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> Int4(byte* weights, sbyte* x, int sum)
+    public static Vector256<int> Int4(byte* weights, sbyte* x, int minusSum)
     {
         var low = Vector128.Create((byte)0x0F);
-        var lower = Vector128.Create(-8 * sum);
+        var lower = Vector128.Create(8 * minusSum);
         var upper = lower;
         for (var i = 0; i < 4; i++)
         {
@@ -167,7 +170,7 @@ internal readonly unsafe struct ScalarDot : IQuantizedDot
 {
     public static bool IsSupported => true;
 
-    public static Vector256<int> Int8(byte* weights, sbyte* x, int sum)
+    public static Vector256<int> Int8(byte* weights, sbyte* x, int minusSum)
     {
         var dots = stackalloc int[QuantizedLayout.TileRowCount];
         for (var row = 0; row < QuantizedLayout.TileRowCount; row++)
@@ -182,7 +185,7 @@ internal readonly unsafe struct ScalarDot : IQuantizedDot
         return Vector256.Load(dots);
     }
 
-    public static Vector256<int> Int4(byte* weights, sbyte* x, int sum)
+    public static Vector256<int> Int4(byte* weights, sbyte* x, int minusSum)
     {
         var dots = stackalloc int[QuantizedLayout.TileRowCount];
         for (var row = 0; row < QuantizedLayout.TileRowCount; row++)

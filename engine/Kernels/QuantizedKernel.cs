@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using Distributed.Engine.Kernels.Emission;
 
 namespace Distributed.Engine.Kernels;
 
@@ -30,36 +31,37 @@ internal static unsafe class QuantizedKernel
 
     private const int LineByteCount = 64;
 
-    /// <summary>Computes the outputs of rows [<paramref name="rowStart"/>, <paramref name="rowEnd"/>) for all tokens.</summary>
+    /// <summary>
+    /// Computes the outputs of rows [<paramref name="rowStart"/>, <paramref name="rowEnd"/>) for all tokens; several at once by emitted <paramref name="code"/>, where that is given.
+    /// </summary>
     [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply<TDot, TFormat>(
-        in QuantizedWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
+        QuantizedCode? code, in QuantizedWeights weights, in LinearInputs inputs, in LinearOutputs outputs, int rowStart, int rowEnd)
         where TDot : struct, IQuantizedDot
         where TFormat : struct, IQuantizedFormat
     {
         const int TileRowCount = QuantizedLayout.TileRowCount;
         var (tile, tileEnd) = (rowStart / TileRowCount, (rowEnd + TileRowCount - 1) / TileRowCount);
-        if (!TDot.TakesTokens || inputs.TokenCount == 1)
+        if (inputs.TokenCount == 1 || (code is null && !TDot.TakesTokens))
         {
             MultiplyTiles<TDot, TFormat>(weights, inputs, outputs, tile, tileEnd, 0, rowStart, rowEnd);
             return;
         }
 
-        const int TokensAtOnce = QuantizedTokens<TFormat>.TokenCount;
         var scratch = stackalloc byte[QuantizedTokens<TFormat>.ScratchByteCount];
-        var tokens = new QuantizedTokens<TFormat>(weights, inputs, scratch);
-        var together = inputs.TokenCount - (inputs.TokenCount % TokensAtOnce == 1 ? 1 : 0); // a last one alone is as fast by itself
+        var tokens = new QuantizedTokens<TFormat>(weights, inputs, code, scratch);
+        var together = inputs.TokenCount - (inputs.TokenCount % tokens.TokensAtOnce == 1 ? 1 : 0); // a last one alone is as fast by itself
         for (; tile < tileEnd; tile += tokens.TilesAtOnce)
         {
             // All tokens pass over these tiles before the next ones: memory gives each tile once.
             var count = Math.Min(tokens.TilesAtOnce, tileEnd - tile);
-            for (var token = 0; token < together; token += TokensAtOnce)
+            for (var token = 0; token < together; token += tokens.TokensAtOnce)
             {
                 tokens.Compute(tile, count, token);
                 for (var i = 0; i < count; i++)
                 {
-                    for (var j = 0; j < Math.Min(TokensAtOnce, together - token); j++)
+                    for (var j = 0; j < Math.Min(tokens.TokensAtOnce, together - token); j++)
                     {
                         Store(tokens.Sums(i, j), outputs.Token(token + j), (tile + i) * TileRowCount, rowStart, rowEnd);
                     }

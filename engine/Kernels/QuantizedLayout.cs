@@ -9,7 +9,7 @@ namespace Distributed.Engine.Kernels;
 /// <item>int8: 8 x 32 bytes; byte 4r + j of vector i is q[r, 4i + j], from -127 to 127.</item>
 /// <item>int4: 4 x 32 bytes; byte 4r + j of vector i holds q[r, 4i + j] + 8 in its low half and q[r, 16 + 4i + j] + 8 in its high half.</item>
 /// </list>
-/// <para>Activations are quantised to 8 bits by the same blocks: 32 signed bytes, their scale as float32, and the sum of the 32 numbers as
+/// <para>Activations are quantised to 8 bits by the same blocks: 32 signed bytes, their scale as float32, and minus the sum of the 32 numbers as
 /// int32, which corrects for offsets of unsigned operands. (The blocks are those of ggml's Q8_0 and Q4_0,
 /// https://github.com/ggml-org/ggml; the interleaving is that of its repacked 8-row kernels.)</para>
 /// </remarks>
@@ -21,13 +21,16 @@ internal static class QuantizedLayout
     /// <summary>Rows of a tile.</summary>
     public const int TileRowCount = 8;
 
+    /// <summary>Bytes of a vector of a tile: four elements of each row, or four pairs.</summary>
+    public const int VectorByteCount = 4 * TileRowCount;
+
     /// <summary>Bytes of a tile's scales for one block.</summary>
     public const int ScalesByteCount = TileRowCount * sizeof(ushort);
 
     /// <summary>Where an activation block's scale lies.</summary>
     public const int ActivationScaleOffset = BlockLength;
 
-    /// <summary>Where an activation block's sum lies.</summary>
+    /// <summary>Where minus an activation block's sum lies.</summary>
     public const int ActivationSumOffset = BlockLength + sizeof(float);
 
     /// <summary>Bytes of an activation block.</summary>

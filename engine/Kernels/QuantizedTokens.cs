@@ -1,83 +1,81 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
+using Distributed.Engine.Kernels.Emission;
 
 namespace Distributed.Engine.Kernels;
 
 /// <summary>
-/// Four tokens at once against two tiles of eight rows: the sums of <see cref="QuantizedKernel"/> where arithmetic sets the pace, on AVX-512. What is done to
-/// weights, to widen them or to take halves apart, is done once for four tokens, and what is read of a token serves sixteen rows.
+/// Several tokens at once against pairs of tiles: the sums of <see cref="QuantizedKernel"/> where arithmetic sets the pace, on AVX-512; up to eight tokens by emitted code, or four by
+/// <see cref="QuantizedPairs{TFormat}"/>. Here is what lies around a pair: panels, the group tree, and where sums are between them.
 /// </summary>
 /// <remarks>
-/// <para>A row has 64 bits of a vector. Weights of 8 bits are widened to 16, of which pairs are multiplied and added into two sums of 32 bits a row, without a
-/// thought of their signs. Those of 4 bits are multiplied as bytes; a block's eight products a sum, each at most 15 x 127, fit 16 bits.</para>
-/// <para>A <em>panel</em> is some blocks of four tokens, prepared so that a vector is one load, and small enough that it stays in the first-level cache while all
-/// rows of a call pass over it. The rows of a call stay in the second-level cache while all tokens pass over them.</para>
+/// A <em>panel</em> is some blocks of these tokens, so few that they stay in the first-level cache while all rows of a call pass over them. The rows of a call stay in the second-level cache while
+/// all tokens pass over them.
 /// </remarks>
 internal unsafe ref struct QuantizedTokens<TFormat>
     where TFormat : struct, IQuantizedFormat
 {
-    /// <summary>Tokens at once.</summary>
-    public const int TokenCount = 4;
-
     private const int LaneCount = 2 * QuantizedLayout.TileRowCount; // rows of a pair of tiles
-    private const int SumsLength = TokenCount * LaneCount; // of a pair of tiles
+    private const int MaxTokenCount = QuantizedCode.MaxTokenCount;
     private const int MaxPairCount = 16;
     private const int MaxLevelCount = 4; // of the group tree: eight groups
+    private const int LevelLength = MaxPairCount * MaxTokenCount * LaneCount;
     private const int CachedByteCount = 384 << 10; // leaves room in a second-level cache of 512 KiB or more
-
-    // A block of a panel: four tokens' numbers, as 16 bits for weights of 8; four scales; eight times the sums of the numbers.
-    private const int PanelBlockCount = 32;
-    private const int TokenByteCount = QuantizedLayout.BlockLength * sizeof(short);
-    private const int ScalesOffset = TokenCount * TokenByteCount;
-    private const int OffsetsOffset = ScalesOffset + (TokenCount * sizeof(float));
-    private const int PanelBlockByteCount = OffsetsOffset + (TokenCount * sizeof(int));
+    private const int EmittedPanelBlockCount = 256; // of all tokens: 10 KiB
 
     private readonly QuantizedWeights _weights;
     private readonly LinearInputs _inputs;
+    private readonly QuantizedCode? _code;
     private readonly int _blockCount; // of a group
-    private readonly byte* _panel;
+    private readonly byte* _panel; // without emitted code
     private readonly float* _sums; // [level, pair, token, lane]
     private int _firstTile;
     private int _tileCount;
     private int _firstToken;
+    private int _tokenCount;
 
     /// <param name="weights">The matrix.</param>
     /// <param name="inputs">The activations.</param>
+    /// <param name="code">What computes; <see langword="null"/> for <see cref="QuantizedPairs{TFormat}"/>.</param>
     /// <param name="scratch"><see cref="ScratchByteCount"/> bytes.</param>
-    public QuantizedTokens(in QuantizedWeights weights, in LinearInputs inputs, byte* scratch)
+    public QuantizedTokens(in QuantizedWeights weights, in LinearInputs inputs, QuantizedCode? code, byte* scratch)
     {
         _weights = weights;
         _inputs = inputs;
+        _code = code;
         _blockCount = QuantizedLayout.BlockCount(weights.GroupLength);
-        _panel = scratch;
-        _sums = (float*)(scratch + (PanelBlockCount * PanelBlockByteCount));
+        _sums = (float*)scratch;
+        _panel = scratch + (MaxLevelCount * LevelLength * sizeof(float));
     }
 
     /// <summary>Bytes of memory that the constructor takes.</summary>
-    public static int ScratchByteCount => (PanelBlockCount * PanelBlockByteCount) + (MaxLevelCount * MaxPairCount * SumsLength * sizeof(float));
+    public static int ScratchByteCount => (MaxLevelCount * LevelLength * sizeof(float)) + QuantizedPairs<TFormat>.PanelByteCount;
+
+    /// <summary>Tokens that one call takes.</summary>
+    public readonly int TokensAtOnce => _code is null ? QuantizedPairs<TFormat>.TokenCount : MaxTokenCount;
 
     /// <summary>Tiles that one call takes: as many as stay in the second-level cache.</summary>
     public readonly int TilesAtOnce => (int)Math.Clamp(CachedByteCount / (_weights.GroupCount * (nint)_blockCount * BlockByteCount), 2, 2 * MaxPairCount) & ~1;
 
     private static int BlockByteCount => QuantizedLayout.ScalesByteCount + TFormat.BlockByteCount;
 
-    /// <summary>Computes the sums of some tiles for four tokens.</summary>
+    private readonly int SumsLength => _tokenCount * LaneCount; // of a pair of tiles
+
+    /// <summary>Computes the sums of some tiles for some tokens.</summary>
     /// <param name="firstTile">The first tile.</param>
     /// <param name="tileCount">At most <see cref="TilesAtOnce"/>.</param>
-    /// <param name="firstToken">The first token; where fewer than four are left, the last one stands for those that are not.</param>
+    /// <param name="firstToken">The first of <see cref="TokensAtOnce"/> tokens, or of two at least that are left.</param>
     public void Compute(int firstTile, int tileCount, int firstToken)
     {
         (_firstTile, _tileCount, _firstToken) = (firstTile, tileCount, firstToken);
+        _tokenCount = _code is null ? QuantizedPairs<TFormat>.TokenCount : Math.Min(MaxTokenCount, _inputs.TokenCount - firstToken);
         Sum(0, _weights.GroupCount, _sums);
-        for (var sums = _sums; sums < _sums + ((tileCount + 1) / 2 * SumsLength); sums += LaneCount)
+        for (var sums = _sums; _code is null && sums < _sums + ((tileCount + 1) / 2 * SumsLength); sums += LaneCount)
         {
-            // From the order of Rows to the first tile's rows and then the second's.
-            Avx512F.PermuteVar8x64(Vector512.Load((long*)sums), Vector512.Create(0L, 2, 4, 6, 1, 3, 5, 7)).Store((long*)sums);
+            QuantizedPairs<TFormat>.Order(sums);
         }
     }
 
-    /// <summary>The sums of a tile's eight rows for one of the four tokens.</summary>
+    /// <summary>The sums of a tile's eight rows for one of the tokens.</summary>
     /// <param name="tile">Counted from the first tile of the call.</param>
     /// <param name="token">Counted from the first token of the call.</param>
     public readonly Vector256<float> Sums(int tile, int token)
@@ -92,7 +90,7 @@ internal unsafe ref struct QuantizedTokens<TFormat>
             return;
         }
 
-        var right = sums + (MaxPairCount * SumsLength);
+        var right = sums + LevelLength;
         Sum(firstGroup, count / 2, sums);
         Sum(firstGroup + (count / 2), count / 2, right);
         for (var i = 0; i < (_tileCount + 1) / 2 * SumsLength; i += LaneCount)
@@ -104,179 +102,61 @@ internal unsafe ref struct QuantizedTokens<TFormat>
     private readonly void SumGroup(int group, float* sums)
     {
         new Span<float>(sums, (_tileCount + 1) / 2 * SumsLength).Clear();
-        for (var start = 0; start < _blockCount; start += PanelBlockCount)
+        var panelBlockCount = _code is null ? QuantizedPairs<TFormat>.PanelBlockCount : EmittedPanelBlockCount / _tokenCount;
+        for (var start = 0; start < _blockCount; start += panelBlockCount)
         {
             var first = (group * _blockCount) + start;
-            var count = Math.Min(PanelBlockCount, _blockCount - start);
-            Prepare(first, count);
-            for (var tile = 0; tile < _tileCount; tile += 2)
+            var count = Math.Min(panelBlockCount, _blockCount - start);
+            var tiles = (byte*)_weights.Data + (_firstTile * _weights.TileByteCount) + ((nint)first * BlockByteCount);
+            if (_code is null)
             {
-                // A last tile without a neighbour is its own.
-                var data0 = (byte*)_weights.Data + ((_firstTile + tile) * _weights.TileByteCount) + ((nint)first * BlockByteCount);
-                var data1 = tile + 1 < _tileCount ? data0 + _weights.TileByteCount : data0;
-                if (typeof(TFormat) == typeof(Int8Format))
-                {
-                    AddInt8(data0, data1, _panel, count, sums + (tile / 2 * SumsLength));
-                }
-                else
-                {
-                    AddInt4(data0, data1, _panel, count, sums + (tile / 2 * SumsLength));
-                }
-            }
-        }
-    }
-
-    private readonly void Prepare(int firstBlock, int count)
-    {
-        for (var i = 0; i < TokenCount; i++)
-        {
-            var token = Math.Min(_firstToken + i, _inputs.TokenCount - 1);
-            var source = (byte*)_inputs.Token(token) + ((nint)firstBlock * QuantizedLayout.ActivationByteCount);
-            Prepare(source, _panel, i, count);
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Prepare(byte* source, byte* panel, int token, int count)
-    {
-        for (var block = 0; block < count; block++, source += QuantizedLayout.ActivationByteCount, panel += PanelBlockByteCount)
-        {
-            var numbers = Vector256.Load((sbyte*)source);
-            if (typeof(TFormat) == typeof(Int8Format))
-            {
-                Avx512BW.ConvertToVector512Int16(numbers).Store((short*)(panel + (token * TokenByteCount)));
+                AddPanel(tiles, first, count, sums);
             }
             else
             {
-                numbers.Store((sbyte*)(panel + (token * TokenByteCount)));
+                AddEmitted(_code, tiles, first, count, sums);
             }
-
-            ((float*)(panel + ScalesOffset))[token] = *(float*)(source + QuantizedLayout.ActivationScaleOffset);
-            ((int*)(panel + OffsetsOffset))[token] = 8 * *(int*)(source + QuantizedLayout.ActivationSumOffset);
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void AddInt8(byte* tile0, byte* tile1, byte* panel, int blockCount, float* sums)
+    private readonly void AddPanel(byte* tiles, int firstBlock, int blockCount, float* sums)
     {
-        var sum0 = Vector512.Load(sums);
-        var sum1 = Vector512.Load(sums + LaneCount);
-        var sum2 = Vector512.Load(sums + (2 * LaneCount));
-        var sum3 = Vector512.Load(sums + (3 * LaneCount));
-        for (; blockCount > 0; blockCount--)
+        QuantizedPairs<TFormat>.Prepare(_inputs, _firstToken, firstBlock, blockCount, _panel);
+        for (var tile = 0; tile < _tileCount; tile += 2, tiles += 2 * _weights.TileByteCount, sums += SumsLength)
         {
-            var dots00 = Vector512<int>.Zero;
-            var (dots01, dots02, dots03, dots10, dots11, dots12, dots13) = (dots00, dots00, dots00, dots00, dots00, dots00, dots00);
-            var weights0 = (sbyte*)tile0 + QuantizedLayout.ScalesByteCount;
-            var weights1 = (sbyte*)tile1 + QuantizedLayout.ScalesByteCount;
-            for (nint i = 0; i < 8; i++)
-            {
-                var x = panel + (8 * i);
-                var w0 = Avx512BW.ConvertToVector512Int16(Vector256.Load(weights0 + (32 * i)));
-                var w1 = Avx512BW.ConvertToVector512Int16(Vector256.Load(weights1 + (32 * i)));
-                var four = Avx512Dot.Eight(x).AsInt16();
-                dots00 += Avx512BW.MultiplyAddAdjacent(w0, four);
-                dots10 += Avx512BW.MultiplyAddAdjacent(w1, four);
-                four = Avx512Dot.Eight(x + TokenByteCount).AsInt16();
-                dots01 += Avx512BW.MultiplyAddAdjacent(w0, four);
-                dots11 += Avx512BW.MultiplyAddAdjacent(w1, four);
-                four = Avx512Dot.Eight(x + (2 * TokenByteCount)).AsInt16();
-                dots02 += Avx512BW.MultiplyAddAdjacent(w0, four);
-                dots12 += Avx512BW.MultiplyAddAdjacent(w1, four);
-                four = Avx512Dot.Eight(x + (3 * TokenByteCount)).AsInt16();
-                dots03 += Avx512BW.MultiplyAddAdjacent(w0, four);
-                dots13 += Avx512BW.MultiplyAddAdjacent(w1, four);
-            }
-
-            var scales = Scales(tile0, tile1);
-            var xScales = (float*)(panel + ScalesOffset);
-            sum0 = Vector512.FusedMultiplyAdd(Vector512.ConvertToSingle(Rows(dots00, dots10)), scales * Vector512.Create(xScales[0]), sum0);
-            sum1 = Vector512.FusedMultiplyAdd(Vector512.ConvertToSingle(Rows(dots01, dots11)), scales * Vector512.Create(xScales[1]), sum1);
-            sum2 = Vector512.FusedMultiplyAdd(Vector512.ConvertToSingle(Rows(dots02, dots12)), scales * Vector512.Create(xScales[2]), sum2);
-            sum3 = Vector512.FusedMultiplyAdd(Vector512.ConvertToSingle(Rows(dots03, dots13)), scales * Vector512.Create(xScales[3]), sum3);
-            tile0 += BlockByteCount;
-            tile1 += BlockByteCount;
-            panel += PanelBlockByteCount;
+            // A last tile without a neighbour is its own.
+            QuantizedPairs<TFormat>.Add(tiles, tile + 1 < _tileCount ? tiles + _weights.TileByteCount : tiles, _panel, blockCount, sums);
         }
-
-        sum0.Store(sums);
-        sum1.Store(sums + LaneCount);
-        sum2.Store(sums + (2 * LaneCount));
-        sum3.Store(sums + (3 * LaneCount));
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void AddInt4(byte* tile0, byte* tile1, byte* panel, int blockCount, float* sums)
+    // The first tokens to come to a pair of tiles ask for the next pair, so that memory is busy all the time.
+    private readonly void AddEmitted(QuantizedCode code, byte* tiles, int firstBlock, int blockCount, float* sums)
     {
-        var ones = Vector512<short>.One;
-        var sum0 = Vector512.Load(sums);
-        var sum1 = Vector512.Load(sums + LaneCount);
-        var sum2 = Vector512.Load(sums + (2 * LaneCount));
-        var sum3 = Vector512.Load(sums + (3 * LaneCount));
-        for (; blockCount > 0; blockCount--)
+        var function = code.Function<TFormat>(_tokenCount, asksAhead: _firstToken == 0);
+        var arguments = new QuantizedArguments
         {
-            Avx512Dot.Halves(tile0 + QuantizedLayout.ScalesByteCount, out var low00, out var high00);
-            Avx512Dot.Halves(tile0 + QuantizedLayout.ScalesByteCount + 64, out var low01, out var high01);
-            Avx512Dot.Halves(tile1 + QuantizedLayout.ScalesByteCount, out var low10, out var high10);
-            Avx512Dot.Halves(tile1 + QuantizedLayout.ScalesByteCount + 64, out var low11, out var high11);
-            var scales = Scales(tile0, tile1);
-            var xScales = (float*)(panel + ScalesOffset);
-            var offsets = (int*)(panel + OffsetsOffset);
-
-            var (x0, x1, x2, x3) = (Avx512Dot.Eight(panel), Avx512Dot.Eight(panel + 8), Avx512Dot.Eight(panel + 16), Avx512Dot.Eight(panel + 24));
-            var dots0 = Avx512BW.MultiplyAddAdjacent(Pairs(low00, low01, high00, high01, x0, x1, x2, x3), ones);
-            var dots1 = Avx512BW.MultiplyAddAdjacent(Pairs(low10, low11, high10, high11, x0, x1, x2, x3), ones);
-            var dots = Rows(dots0, dots1) - Vector512.Create(offsets[0]);
-            sum0 = Vector512.FusedMultiplyAdd(Vector512.ConvertToSingle(dots), scales * Vector512.Create(xScales[0]), sum0);
-
-            var x = panel + TokenByteCount;
-            (x0, x1, x2, x3) = (Avx512Dot.Eight(x), Avx512Dot.Eight(x + 8), Avx512Dot.Eight(x + 16), Avx512Dot.Eight(x + 24));
-            dots0 = Avx512BW.MultiplyAddAdjacent(Pairs(low00, low01, high00, high01, x0, x1, x2, x3), ones);
-            dots1 = Avx512BW.MultiplyAddAdjacent(Pairs(low10, low11, high10, high11, x0, x1, x2, x3), ones);
-            dots = Rows(dots0, dots1) - Vector512.Create(offsets[1]);
-            sum1 = Vector512.FusedMultiplyAdd(Vector512.ConvertToSingle(dots), scales * Vector512.Create(xScales[1]), sum1);
-
-            x = panel + (2 * TokenByteCount);
-            (x0, x1, x2, x3) = (Avx512Dot.Eight(x), Avx512Dot.Eight(x + 8), Avx512Dot.Eight(x + 16), Avx512Dot.Eight(x + 24));
-            dots0 = Avx512BW.MultiplyAddAdjacent(Pairs(low00, low01, high00, high01, x0, x1, x2, x3), ones);
-            dots1 = Avx512BW.MultiplyAddAdjacent(Pairs(low10, low11, high10, high11, x0, x1, x2, x3), ones);
-            dots = Rows(dots0, dots1) - Vector512.Create(offsets[2]);
-            sum2 = Vector512.FusedMultiplyAdd(Vector512.ConvertToSingle(dots), scales * Vector512.Create(xScales[2]), sum2);
-
-            x = panel + (3 * TokenByteCount);
-            (x0, x1, x2, x3) = (Avx512Dot.Eight(x), Avx512Dot.Eight(x + 8), Avx512Dot.Eight(x + 16), Avx512Dot.Eight(x + 24));
-            dots0 = Avx512BW.MultiplyAddAdjacent(Pairs(low00, low01, high00, high01, x0, x1, x2, x3), ones);
-            dots1 = Avx512BW.MultiplyAddAdjacent(Pairs(low10, low11, high10, high11, x0, x1, x2, x3), ones);
-            dots = Rows(dots0, dots1) - Vector512.Create(offsets[3]);
-            sum3 = Vector512.FusedMultiplyAdd(Vector512.ConvertToSingle(dots), scales * Vector512.Create(xScales[3]), sum3);
-            tile0 += BlockByteCount;
-            tile1 += BlockByteCount;
-            panel += PanelBlockByteCount;
+            Weights = (nint)tiles + QuantizedLayout.ScalesByteCount,
+            TileStride = _weights.TileByteCount,
+            PairStride = 2 * _weights.TileByteCount,
+            PairCount = _tileCount / 2,
+            Inputs = (nint)_inputs.Token(_firstToken) + ((nint)firstBlock * QuantizedLayout.ActivationByteCount),
+            TokenStride = _inputs.TokenStride * sizeof(float),
+            BlockCount = blockCount,
+            Sums = (nint)sums,
+            Mask = QuantizedCode.Mask<TFormat>(),
+        };
+        if (arguments.PairCount > 0)
+        {
+            function(&arguments);
         }
 
-        sum0.Store(sums);
-        sum1.Store(sums + LaneCount);
-        sum2.Store(sums + (2 * LaneCount));
-        sum3.Store(sums + (3 * LaneCount));
+        if (_tileCount % 2 != 0)
+        {
+            // It is its own neighbour.
+            arguments.TileStride = 0;
+            arguments.PairCount = 1;
+            arguments.Sums = (nint)(sums + (_tileCount / 2 * SumsLength));
+            function(&arguments);
+        }
     }
-
-    // Two sums a row become one. Rows 2q and 2q + 1 of the first tile and those of the second are quarter q.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<int> Rows(Vector512<int> dots0, Vector512<int> dots1)
-        => Avx512F.Shuffle(dots0.AsSingle(), dots1.AsSingle(), 0b10_00_10_00).AsInt32() + Avx512F.Shuffle(dots0.AsSingle(), dots1.AsSingle(), 0b11_01_11_01).AsInt32();
-
-    // In the same order.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> Scales(byte* tile0, byte* tile1)
-    {
-        var (scales0, scales1) = (Vector128.Load((int*)tile0), Vector128.Load((int*)tile1));
-        var pairs = Vector256.Create(Sse2.UnpackLow(scales0, scales1), Sse2.UnpackHigh(scales0, scales1)).AsUInt16();
-        return (Avx512F.ConvertToVector512Int32(pairs) << 16).AsSingle();
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<short> Pairs(
-        Vector512<byte> low0, Vector512<byte> low1, Vector512<byte> high0, Vector512<byte> high1, Vector512<sbyte> x0, Vector512<sbyte> x1, Vector512<sbyte> x2, Vector512<sbyte> x3)
-        => (Avx512BW.MultiplyAddAdjacent(low0, x0) + Avx512BW.MultiplyAddAdjacent(low1, x1))
-            + (Avx512BW.MultiplyAddAdjacent(high0, x2) + Avx512BW.MultiplyAddAdjacent(high1, x3));
 }

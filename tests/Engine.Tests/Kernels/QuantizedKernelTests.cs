@@ -26,6 +26,11 @@ public sealed unsafe class QuantizedKernelTests
                     data.Add(set.Name, format, 30, 1100, 1, 9); // more blocks than a panel, a token that is left over
                     data.Add(set.Name, format, 275, 64, 2, 7); // more tiles than at once
                     data.Add(set.Name, format, 21, 2080, 8, 4);
+                    data.Add(set.Name, format, 40, 96, 1, 6);
+                    data.Add(set.Name, format, 9, 4500, 1, 2); // more blocks than a panel of two tokens, a tile without a neighbour
+                    data.Add(set.Name, format, 24, 128, 4, 17); // twice eight at once, and one
+                    data.Add(set.Name, format, 530, 256, 8, 8);
+                    data.Add(set.Name, format, 530, 256, 8, 1); // more groups than the results of a call
                 }
             }
 

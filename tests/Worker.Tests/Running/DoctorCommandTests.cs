@@ -28,6 +28,7 @@ public sealed class DoctorCommandTests
 
         Assert.Contains("--matmul-precision medium; a cache of", outcome.Output, StringComparison.Ordinal);
         Assert.Contains("--matmul-precision medium: pairs of fused multiply-adds, as DISTRUN_EMITTED_CODE is 0", outcome.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("emitted VNNI", outcome.Output, StringComparison.Ordinal);
         Assert.Equal(2, refused.ExitCode);
         Assert.Contains(
             "--matmul-precision medium is for weights in bfloat16, and --dtype int4 makes them int4; leave one of them out.", refused.Error, StringComparison.Ordinal);
