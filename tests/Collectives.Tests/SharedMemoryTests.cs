@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Distributed.Collectives.Hosting;
 using Distributed.Collectives.Transports;
 using Distributed.Collectives.Transports.SharedMemory;
 using Distributed.Protos;
@@ -71,6 +73,25 @@ public sealed class SharedMemoryTests
     }
 
     [Fact]
+    public void Open_OfAFileThatItsOwnerCanCutShort_IsRefused()
+    {
+        if (!Platform.UsesLinux)
+        {
+            return; // elsewhere it is a file, in a directory that is the job's alone
+        }
+
+        using var offer = SharedMemoryRegion.TryCreate(Path.GetTempPath())!;
+        var nonce = offer.Message.Nonce.ToByteArray();
+        using var file = File.OpenHandle(
+            Path.GetTempFileName(), FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete, FileOptions.DeleteOnClose);
+        RandomAccess.SetLength(file, (long)offer.Message.ByteCount);
+        RandomAccess.Write(file, nonce, fileOffset: 0);
+        var message = offer.Message.Clone();
+        message.FileNumber = (uint)file.DangerousGetHandle();
+        Assert.Null(SharedMemoryRegion.TryOpen(Path.GetTempPath(), message));
+    }
+
+    [Fact]
     public void Transport_OfAnUnknownName_IsRefused()
     {
         Assert.Null(TransportNames.Parse("nccl"));
@@ -133,6 +154,26 @@ public sealed class SharedMemoryTests
         Assert.Equal((byte[])[7], payload.ToArray());
         ring.Release();
         Assert.False(ring.TryReceive(operation, out _, out _));
+    }
+
+    [Theory]
+    [InlineData(ulong.MaxValue)]
+    [InlineData(17ul)]
+    [InlineData(0ul)]
+    public unsafe void Ring_WhosePeerSaysItHasConsumedAnything_StillSendsAndEnds(ulong consumed)
+    {
+        var start = (byte*)NativeMemory.AllocZeroed((nuint)SegmentRing.ByteCount);
+        var (ring, operation) = (new SegmentRing(start), Begun(TimeSpan.FromMilliseconds(50)));
+        var sent = 0;
+        *(ulong*)start = consumed;
+        while (sent < 5 * SegmentRing.SlotCount && ring.TrySend(default, [1], operation))
+        {
+            sent++;
+        }
+
+        // It believes what can be: no more than it has sent.
+        Assert.Equal((int)Math.Min(Math.Min(consumed, 1000) + SegmentRing.SlotCount, 5 * SegmentRing.SlotCount), sent);
+        NativeMemory.Free(start);
     }
 
     [Fact]

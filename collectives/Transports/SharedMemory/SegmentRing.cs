@@ -78,7 +78,7 @@ internal sealed unsafe class SegmentRing(byte* start)
     /// <returns>Whether there was one before the operation's limit or <see cref="Close"/>.</returns>
     public bool TrySend(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation)
     {
-        if (_sent - _knownConsumed == SlotCount && !WaitForRoom(operation))
+        if (_sent - _knownConsumed >= SlotCount && !WaitForRoom(operation))
         {
             return false;
         }
@@ -167,12 +167,14 @@ internal sealed unsafe class SegmentRing(byte* start)
 
     private bool WaitForRoom(RunningOperation operation)
     {
-        if (!WaitFor(Consumed, _sent - SlotCount + 1, SenderParked, operation))
+        var enough = _sent - SlotCount + 1;
+        if (!WaitFor(Consumed, enough, SenderParked, operation))
         {
             return false;
         }
 
-        _knownConsumed = Volatile.Read(ref *Consumed);
+        // It is the peer's word, which may say anything: more than was sent, or less than a moment ago.
+        _knownConsumed = Math.Clamp(Volatile.Read(ref *Consumed), enough, _sent);
         return true;
     }
 

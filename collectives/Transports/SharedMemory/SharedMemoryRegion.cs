@@ -25,6 +25,7 @@ internal sealed unsafe partial class SharedMemoryRegion
     private const uint CloseOnExec = 1;    // MFD_CLOEXEC
     private const uint AllowSealing = 2;   // MFD_ALLOW_SEALING
     private const int AddSeals = 1033;     // F_ADD_SEALS
+    private const int GetSeals = 1034;     // F_GET_SEALS
     private const int AllButWrite = 1 | 2 | 4; // F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW
 
     // The mapping ends when nobody refers to it: a thread may be reading from it while another closes the group.
@@ -59,7 +60,11 @@ internal sealed unsafe partial class SharedMemoryRegion
 
                 (message.ProcessId, message.FileNumber) = ((uint)Environment.ProcessId, (uint)file.DangerousGetHandle());
                 RandomAccess.SetLength(file, ByteCount);
-                _ = Control((int)file.DangerousGetHandle(), AddSeals, AllButWrite);
+                if (Control((int)file.DangerousGetHandle(), AddSeals, AllButWrite) != 0)
+                {
+                    file.Dispose();
+                    return null;
+                }
             }
             else
             {
@@ -93,7 +98,9 @@ internal sealed unsafe partial class SharedMemoryRegion
         try
         {
             using var file = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
-            if (RandomAccess.GetLength(file) != ByteCount)
+
+            // The seals first: without them the length could change after it was looked at, and whoever reads beyond an end dies.
+            if ((Platform.UsesLinux && !IsSealed(file)) || RandomAccess.GetLength(file) != ByteCount)
             {
                 return null;
             }
@@ -119,6 +126,9 @@ internal sealed unsafe partial class SharedMemoryRegion
         return new SharedMemoryRegion(mapping.CreateViewAccessor(0, ByteCount).SafeMemoryMappedViewHandle);
 #pragma warning restore CA2000
     }
+
+    private static bool IsSealed(SafeFileHandle file)
+        => Control((int)file.DangerousGetHandle(), GetSeals, 0) is >= 0 and var seals && (seals & AllButWrite) == AllButWrite;
 
     private static string PathOf(string directory, ReadOnlySpan<byte> nonce) => Path.Combine(directory, $"m{Convert.ToHexStringLower(nonce[..8])}");
 
