@@ -9,7 +9,7 @@ namespace Distributed.Bench;
 
 /// <summary>
 /// Latency of a float32 all-reduce between processes of this host: <c>all-reduce [--ranks N] [--rounds N] [--sizes BYTES,...]
-/// [--transport auto|shm|grpc] [--hosts N] [--wire exact|bf16|int8] [--work MICROSECONDS] [--gloo PYTHON]</c>. Ranks of different hosts, of which the
+/// [--transport auto|shm|grpc] [--hosts N] [--wire exact|bf16|int8] [--work MICROSECONDS] [--bind 0|1] [--gloo PYTHON]</c>. Ranks of different hosts, of which the
 /// first ranks share the first and so on, are connected by TLS over loopback. Times are rank 0's, per call, back to back or each after some
 /// computing, and its processor time; of several rounds the one with the lowest median is printed,
 /// and with work the one whose step has the median ratio to the ideal, which is the same work, its median, by turns and without sums. With a python that has torch, gloo
@@ -21,7 +21,7 @@ internal static class AllReduceBench
 
     private static async Task<int> RunAsync(string[] args)
     {
-        var options = new BenchOptions(args, "ranks", "rounds", "sizes", "transport", "work", "gloo", "hosts", "wire");
+        var options = new BenchOptions(args, "ranks", "rounds", "sizes", "transport", "work", "bind", "gloo", "hosts", "wire");
         if (Environment.GetEnvironmentVariable("RANK") is not null)
         {
             return await RunRank(options);
@@ -122,9 +122,17 @@ internal static class AllReduceBench
             Console.WriteLine($"{"bytes",9} {"p50",9} {"p99",9} {"min",9} {"CPU",9} {"step p50",9} {"mean",9} {"ideal",9} {"allocated bytes",16}");
         }
 
-        // A dedicated thread drives the group, as in a worker.
+        // A dedicated thread drives the group, bound as in a worker.
         var work = TimeSpan.FromMicroseconds(options.Number("work", 0));
-        var thread = new Thread(() => Array.ForEach(Sizes(options), byteCount => Measure(group, byteCount, options.Number("rounds", 30), work)));
+        var thread = new Thread(() =>
+        {
+            if (options.Number("bind", 1) != 0)
+            {
+                RankBinding.TryBind(environment);
+            }
+
+            Array.ForEach(Sizes(options), byteCount => Measure(group, byteCount, options.Number("rounds", 30), work));
+        });
         thread.Start();
         thread.Join();
         return 0;

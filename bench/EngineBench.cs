@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Distributed.Collectives;
+using Distributed.Collectives.Hosting;
 using Distributed.Engine.Diagnosis;
 using Distributed.Engine.Kernels;
 using Distributed.Engine.Model;

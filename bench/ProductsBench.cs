@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Diagnostics;
+using Distributed.Collectives.Hosting;
 using Distributed.Engine.Checkpoints;
 using Distributed.Engine.Diagnosis;
 using Distributed.Engine.Kernels;

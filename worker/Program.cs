@@ -79,7 +79,7 @@ internal static class Program
         }
         else if (line.Command is not (OptionCatalog.Tokenize or OptionCatalog.Convert or OptionCatalog.Inspect or OptionCatalog.Doctor))
         {
-            new RankProcess(environment, link, started).Run(line);
+            DrivingThread.Run(() => new RankProcess(environment, link, started).Run(line));
         }
         else if (isFirst)
         {

@@ -1,4 +1,5 @@
 using System.Runtime.ExceptionServices;
+using Distributed.Collectives.Hosting;
 
 namespace Distributed.Engine.Kernels;
 

@@ -26,7 +26,7 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
 
     private JobEnvelope? _envelope = link.Envelope; // of this rank's attempt
 
-    /// <summary>Runs the rank on this thread, which drives the forward pass.</summary>
+    /// <summary>Runs the rank on this thread, which drives the forward pass and stays bound to a processor where <see cref="RankBinding"/> says so.</summary>
     /// <exception cref="BadInputException">The command line, or what it names, cannot be used.</exception>
     public void Run(CommandLine line)
     {
@@ -176,6 +176,11 @@ internal sealed class RankProcess(RankEnvironment environment, LauncherLink link
         if (group.Rank == 0 && torch is not null)
         {
             Console.Error.WriteLine($"backend: {model.InstructionSet}; transport: {group.TransportDescription}{(sums is null ? "" : $"; {sums}")}");
+        }
+
+        if (torch is null && threadCount == 1 && preparation.Mesh.StageCount == 1)
+        {
+            RankBinding.TryBind(environment);
         }
 
         if (group.Rank == 0)

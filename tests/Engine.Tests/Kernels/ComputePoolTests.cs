@@ -170,9 +170,6 @@ public sealed class ComputePoolTests
     }
 
     [Fact]
-    public void TryBind_ProcessorThatIsNotThere_ChangesNothing() => Assert.False(ProcessorBinding.TryBind(1 << 20));
-
-    [Fact]
     public void Dispose_IdleThreads_EndsThem()
     {
         var pool = new ComputePool(4, "ending");

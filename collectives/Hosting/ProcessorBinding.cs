@@ -1,32 +1,43 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
-using Distributed.Collectives.Hosting;
 
-namespace Distributed.Engine.Kernels;
+namespace Distributed.Collectives.Hosting;
 
 /// <summary>
 /// Binds threads to processors, where the system can: a woken thread is otherwise often put on the processor of the thread that woke it, behind
 /// which it waits. Linux only; macOS has no such call, and elsewhere the system's choice stands.
 /// </summary>
-internal static unsafe partial class ProcessorBinding
+public static unsafe partial class ProcessorBinding
 {
     private const int MaskLength = 16; // 1024 processors, as many as glibc's cpu_set_t holds
+
+    /// <summary>The number of processors that the calling thread may use; 0 where the system does not bind.</summary>
+    public static int AllowedCount()
+    {
+        var allowed = stackalloc ulong[MaskLength];
+        if (!TryGetAllowed(allowed))
+        {
+            return 0;
+        }
+
+        var count = 0;
+        for (var word = 0; word < MaskLength; word++)
+        {
+            count += BitOperations.PopCount(allowed[word]);
+        }
+
+        return count;
+    }
 
     /// <summary>Binds the calling thread to one of the processors that it may use now.</summary>
     /// <param name="index">Which of them, in ascending order.</param>
     /// <returns>False where the thread may not use so many, or the system does not bind; the thread runs on unbound.</returns>
     public static bool TryBind(int index)
     {
-        if (!Platform.UsesLinux)
-        {
-            return false;
-        }
-
         var allowed = stackalloc ulong[MaskLength];
         var wanted = stackalloc ulong[MaskLength];
-        new Span<ulong>(allowed, MaskLength).Clear();
         new Span<ulong>(wanted, MaskLength).Clear();
-        if (GetAffinity(0, MaskLength * sizeof(ulong), allowed) < 0)
+        if (!TryGetAllowed(allowed))
         {
             return false;
         }
@@ -44,6 +55,12 @@ internal static unsafe partial class ProcessorBinding
         }
 
         return false;
+    }
+
+    private static bool TryGetAllowed(ulong* mask)
+    {
+        new Span<ulong>(mask, MaskLength).Clear();
+        return Platform.UsesLinux && GetAffinity(0, MaskLength * sizeof(ulong), mask) >= 0;
     }
 
     [LibraryImport("libc", EntryPoint = "sched_getaffinity")]
