@@ -154,18 +154,6 @@ internal sealed partial class PeerProcessGroup
     public override ProcessGroup? Subgroup(params ReadOnlySpan<int> ranks)
     {
         Arguments.ThrowIfNotSubgroup(ranks, WorldSize);
-        var own = ranks.IndexOf(Rank);
-        if (own < 0)
-        {
-            return null;
-        }
-
-        var links = new PeerLink?[ranks.Length];
-        for (var i = 0; i < links.Length; i++)
-        {
-            links[i] = i == own ? null : _mesh[ranks[i]];
-        }
-
-        return new PeerProcessGroup(this, new PeerMesh(own, links), _hosts?.Subset(ranks));
+        return ranks.Contains(Rank) ? new PeerProcessGroup(this, _mesh.Subset(ranks), _hosts?.Subset(ranks)) : null;
     }
 }

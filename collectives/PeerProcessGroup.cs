@@ -1,5 +1,6 @@
 using Distributed.Collectives.Algorithms;
 using Distributed.Collectives.Transports;
+using Distributed.Collectives.Transports.SharedMemory;
 using Distributed.Protos;
 
 namespace Distributed.Collectives;
@@ -35,6 +36,7 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
     /// <param name="transportDescription">For the user.</param>
     /// <param name="hosts">Where the ranks are, if they are on more than one host.</param>
     /// <param name="wire">How sums travel between hosts; the same on every rank.</param>
+    /// <param name="board">What this rank's peers of its host read, if it has one.</param>
     /// <param name="connections">What the transports rest on; disposed after them.</param>
     public PeerProcessGroup(
         RunningOperation operation,
@@ -43,6 +45,7 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
         string transportDescription,
         HostMap? hosts = null,
         WireFormat wire = WireFormat.Exact,
+        PayloadBoard? board = null,
         IDisposable? connections = null)
     {
         _operation = operation;
@@ -57,7 +60,7 @@ internal sealed partial class PeerProcessGroup : ProcessGroup
             links[transport.PeerRank] = new PeerLink(transport, operation, failure);
         }
 
-        _mesh = new PeerMesh(operation.Rank, links);
+        _mesh = new PeerMesh(operation.Rank, links, board);
         _tree = new ReductionTree(_mesh);
         _hosts = hosts;
         _wire = wire;

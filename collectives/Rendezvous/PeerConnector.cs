@@ -35,6 +35,7 @@ internal sealed class PeerConnector : IDisposable
     private readonly RunningOperation _operation;
     private readonly List<IDisposable> _connections = [];
     private readonly Dictionary<int, Task<PeerTransport>> _transports = [];
+    private readonly SharedMemoryOffer? _board;
     private PeerListener? _listener;
     private PeerPulse? _pulse;
 
@@ -55,6 +56,9 @@ internal sealed class PeerConnector : IDisposable
         var traceFile = options.TraceFile is { } file ? Path.ChangeExtension(file, $"{self.Rank}{Path.GetExtension(file)}") : null;
         _operation = new RunningOperation(self.Rank, new OperationLog(traceFile), ProgressPageWriter.TryCreate(_socketDirectory, self.Rank, self.Epoch));
         _failure = new GroupFailure(_operation);
+
+        // Between two a payload has one reader, and lies in its segment.
+        _board = environment.LocalWorldSize > 2 && _choice != TransportChoice.Grpc ? SharedMemoryRegion.TryCreate(_socketDirectory, SharedMemoryKind.Board) : null;
         if (environment.LocalWorldSize < environment.WorldSize)
         {
             _certificate = PeerCertificate.Create(self);
@@ -104,8 +108,11 @@ internal sealed class PeerConnector : IDisposable
         var streams = Array.ConvertAll(transports, transport => transport as GrpcTransport ?? ((SharedMemoryTransport)transport).Control);
         _pulse = new PeerPulse(streams, _operation, _failure, _options.SilenceLimit, _options.HeartbeatInterval);
         var hosts = _certificate is null ? null : HostMap.Of(await HostsAsync(cancellationToken)); // without one all ranks share this host
-        return new PeerProcessGroup(_operation, _failure, transports, Describe(transports, hosts is null ? WireFormat.Exact : _wire), hosts, _wire, this);
+        return new PeerProcessGroup(_operation, _failure, transports, Describe(transports, hosts is null ? WireFormat.Exact : _wire), hosts, _wire, _board?.Region.Board, this);
     }
+
+    /// <summary>Takes away what the ranks no longer need to find each other, once all have joined.</summary>
+    public void EndJoining() => _board?.Dispose();
 
     /// <summary>The ranks that are not connected by now.</summary>
     public IReadOnlyList<int> MissingRanks()
@@ -123,6 +130,7 @@ internal sealed class PeerConnector : IDisposable
         _connections.ForEach(connection => connection.Dispose());
         _listener?.DisposeAsync().AsTask().Wait(_options.HandshakeLimit);
         _certificate?.Dispose();
+        _board?.Dispose();
         _operation.Dispose();
     }
 
@@ -134,7 +142,7 @@ internal sealed class PeerConnector : IDisposable
         {
             await RuntimeDirectory.ReleaseAsync(path, cancellationToken);
             _listener = await PeerListener.StartAsync(
-                _self, _failure, _choice, path, _tcpAddress, _certificate, _options.HandshakeLimit, cancellationToken);
+                _self, _failure, _choice, path, _board?.Message, _tcpAddress, _certificate, _options.HandshakeLimit, cancellationToken);
         }
         catch (IOException exception)
         {
@@ -183,13 +191,15 @@ internal sealed class PeerConnector : IDisposable
         var call = Track(channel.CreateCallInvoker().AsyncDuplexStreamingCall(PeerMethod.Connect, host: null, new CallOptions())); // outlives this attempt
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limit.CancelAfter(_options.HandshakeLimit);
-        SharedMemoryRegion? region = null;
+        SharedMemoryRegion? region = null, board = null;
         try
         {
-            if (await PeerHandshake.DialAsync(_self, peer, call.ResponseStream, call.RequestStream, limit.Token) is { } offer)
+            var welcome = await PeerHandshake.DialAsync(_self, peer, call.ResponseStream, call.RequestStream, limit.Token);
+            if (welcome.SharedMemory is { } offer)
             {
-                region = isLocal && _choice != TransportChoice.Grpc ? SharedMemoryRegion.TryOpen(_socketDirectory, offer) : null;
-                await PeerHandshake.AnswerAsync(call.RequestStream, region is not null, limit.Token);
+                region = isLocal && _choice != TransportChoice.Grpc ? SharedMemoryRegion.TryOpen(_socketDirectory, offer, SharedMemoryKind.Pair) : null;
+                board = region is null ? null : SharedMemoryRegion.TryOpenBoard(_socketDirectory, welcome.Board);
+                await PeerHandshake.AnswerAsync(call.RequestStream, region is not null, region is null ? null : _board?.Message, limit.Token);
             }
         }
         catch (Exception exception) when (exception is RpcException or OperationCanceledException)
@@ -201,7 +211,7 @@ internal sealed class PeerConnector : IDisposable
 
         var stream = new PeerStream(call.ResponseStream, call.RequestStream, call.RequestStream.CompleteAsync, call.Dispose);
         var transport = new GrpcTransport(peer, stream, isProtected: !isLocal, carriesSegments: region is null, _failure);
-        return region is not null ? new SharedMemoryTransport(transport, region, isLower: false, _failure)
+        return region is not null ? new SharedMemoryTransport(transport, region, isLower: false, _failure, _board is not null, board)
             : !isLocal || _choice != TransportChoice.SharedMemory ? transport
             : throw new RendezvousConnectionException(Sentence(SharedMemoryRegion.Missing(_self.Rank, peer)));
     }

@@ -60,6 +60,7 @@ public static class PeerRendezvous
             // Blocking, as operations are: not on the pool, whose threads drive the connections.
             await Task.Factory.StartNew(
                 () => group.Barrier(new CollectiveOptions(Timeout: options.Timeout)), limit.Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            connector.EndJoining();
             if (options.OutlivesAttempt && !outlived)
             {
                 await OutlivingRanks.AddAsync(store, self.Rank, limit.Token);

@@ -29,11 +29,7 @@ internal ref struct OutgoingMessage(PeerMesh mesh, ReadOnlySpan<byte> message)
         for (; _next < end; _next++)
         {
             var (offset, length) = _segments[_next];
-            for (var step = 1; step < mesh.WorldSize; step++)
-            {
-                // Every rank begins with its right neighbour: not all with rank 0.
-                mesh[(mesh.Rank + step) % mesh.WorldSize].Send(_message.Slice(offset, length), _message.Length);
-            }
+            mesh.SendToAll(_message.Slice(offset, length), _message.Length);
         }
     }
 }

@@ -1,3 +1,5 @@
+using Distributed.Collectives.Transports.SharedMemory;
+
 namespace Distributed.Collectives.Transports;
 
 /// <summary>
@@ -18,12 +20,16 @@ internal sealed class PeerLink(PeerTransport transport, RunningOperation operati
     /// <summary>The rank at the other end, in the whole group.</summary>
     public int PeerRank => transport.PeerRank;
 
+    /// <inheritdoc cref="PeerTransport.BoardReader"/>
+    public SegmentRing? BoardReader => transport.BoardReader;
+
     /// <summary>Sends one segment of a message of the running operation.</summary>
     /// <param name="payload">[byte]; free for reuse on return.</param>
     /// <param name="messageByteCount">The length of the whole message.</param>
-    public void Send(ReadOnlySpan<byte> payload, long messageByteCount)
+    /// <param name="place">Where the payload lies on this rank's board, if the peer is to read it there.</param>
+    public void Send(ReadOnlySpan<byte> payload, long messageByteCount, int place = PayloadBoard.Nowhere)
     {
-        transport.Send(new SegmentHeader(operation.Operation, operation.Tag, _sent++, messageByteCount, operation.Detail), payload, operation);
+        transport.Send(new SegmentHeader(operation.Operation, operation.Tag, _sent++, messageByteCount, operation.Detail), payload, operation, place);
         SentByteCount += payload.Length;
     }
 

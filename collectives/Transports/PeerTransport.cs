@@ -1,3 +1,4 @@
+using Distributed.Collectives.Transports.SharedMemory;
 using Distributed.Protos;
 
 namespace Distributed.Collectives.Transports;
@@ -52,12 +53,16 @@ internal abstract class PeerTransport(int peerRank) : IDisposable
     /// <summary>How long nothing has come from the peer, as <see cref="PeerPulse"/> counts it; zero where it is not asked for signs of life.</summary>
     public virtual TimeSpan Silence => TimeSpan.Zero;
 
+    /// <summary>The ring to a peer that reads this rank's <see cref="PayloadBoard"/>; <see langword="null"/> where it does not.</summary>
+    public virtual SegmentRing? BoardReader => null;
+
     /// <summary>Sends a segment; one segment can be on its way without the peer's waiting for it.</summary>
     /// <param name="header">Of the segment.</param>
     /// <param name="payload">[byte]; free for reuse on return.</param>
     /// <param name="operation">The limit.</param>
+    /// <param name="place">Where the payload lies on this rank's board, if the peer is to read it there; see <see cref="BoardReader"/>.</param>
     /// <exception cref="CollectiveException">The group has failed, or fails by this.</exception>
-    public abstract void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation);
+    public abstract void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation, int place);
 
     /// <summary>Returns the next segment of the peer, waiting for it within the operation's limit.</summary>
     /// <exception cref="CollectiveException">The group has failed, or fails by this.</exception>

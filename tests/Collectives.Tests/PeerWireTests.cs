@@ -142,7 +142,7 @@ public sealed class PeerWireTests
         { "its own rank", StatusCode.FailedPrecondition, "rank 0 dials rank 0, and the higher rank dials the lower one" },
         { "a segment first", StatusCode.InvalidArgument, "the handshake expects a Hello of at most 4096 bytes" },
         { "a hello of 8 KiB", StatusCode.InvalidArgument, "the handshake expects a Hello of at most 4096 bytes" },
-        { "another version", StatusCode.FailedPrecondition, "rank 1 speaks version 9 of the peer protocol and rank 0 version 4" },
+        { "another version", StatusCode.FailedPrecondition, "rank 1 speaks version 9 of the peer protocol and rank 0 version 5" },
     };
 
     [Theory]
@@ -190,7 +190,7 @@ public sealed class PeerWireTests
         var path = RuntimeDirectory.SocketOf(job.Directory, rank: 0);
         var operation = new RunningOperation(rank: 0);
         await using var impostor = await PeerListener.StartAsync(
-            RawPeer.Identity(job, rank: 0, secret: other), new GroupFailure(operation), TransportChoice.Grpc, path, null, null, PeerHandshake.DefaultLimit, default);
+            RawPeer.Identity(job, rank: 0, secret: other), new GroupFailure(operation), TransportChoice.Grpc, path, null, null, null, PeerHandshake.DefaultLimit, default);
         using var peer = RawPeer.Dial(job);
 
         var error = await Assert.ThrowsAsync<RpcException>(() => peer.HandshakeAsync(RawPeer.Identity(job)));

@@ -54,9 +54,9 @@ public sealed class SharedMemoryTests
     public void Open_OfWhatWasNotOffered_IsRefused(string difference)
     {
         var directory = Directory.CreateTempSubdirectory("distrun-").FullName;
-        using (var offer = SharedMemoryRegion.TryCreate(directory)!)
+        using (var offer = SharedMemoryRegion.TryCreate(directory, SharedMemoryKind.Pair)!)
         {
-            Assert.NotNull(SharedMemoryRegion.TryOpen(directory, offer.Message));
+            Assert.NotNull(SharedMemoryRegion.TryOpen(directory, offer.Message, SharedMemoryKind.Pair));
             var message = offer.Message.Clone();
             switch (difference)
             {
@@ -65,7 +65,7 @@ public sealed class SharedMemoryTests
                 case "file": (message.FileNumber, message.Nonce) = (1, Google.Protobuf.ByteString.CopyFrom(new byte[32])); break;
             }
 
-            Assert.Null(SharedMemoryRegion.TryOpen(directory, message));
+            Assert.Null(SharedMemoryRegion.TryOpen(directory, message, SharedMemoryKind.Pair));
         }
 
         Assert.Empty(Directory.GetFileSystemEntries(directory));
@@ -80,7 +80,7 @@ public sealed class SharedMemoryTests
             return; // elsewhere it is a file, in a directory that is the job's alone
         }
 
-        using var offer = SharedMemoryRegion.TryCreate(Path.GetTempPath())!;
+        using var offer = SharedMemoryRegion.TryCreate(Path.GetTempPath(), SharedMemoryKind.Pair)!;
         var nonce = offer.Message.Nonce.ToByteArray();
         using var file = File.OpenHandle(
             Path.GetTempFileName(), FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete, FileOptions.DeleteOnClose);
@@ -88,7 +88,7 @@ public sealed class SharedMemoryTests
         RandomAccess.Write(file, nonce, fileOffset: 0);
         var message = offer.Message.Clone();
         message.FileNumber = (uint)file.DangerousGetHandle();
-        Assert.Null(SharedMemoryRegion.TryOpen(Path.GetTempPath(), message));
+        Assert.Null(SharedMemoryRegion.TryOpen(Path.GetTempPath(), message, SharedMemoryKind.Pair));
     }
 
     [Fact]
@@ -225,7 +225,7 @@ public sealed class SharedMemoryTests
 
     private static SegmentRing Ring()
     {
-        using var offer = SharedMemoryRegion.TryCreate(Path.GetTempPath())!;
+        using var offer = SharedMemoryRegion.TryCreate(Path.GetTempPath(), SharedMemoryKind.Pair)!;
         Regions.Add(offer.Region);
         return offer.Region.Rings.Up;
     }

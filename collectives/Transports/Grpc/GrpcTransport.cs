@@ -85,7 +85,7 @@ internal sealed class GrpcTransport : PeerTransport
     public override TimeSpan Silence => TimeSpan.FromTicks(Interlocked.Read(ref _silentTicks));
 
     /// <inheritdoc/>
-    public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation)
+    public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation, int place)
     {
         _failure.ThrowIfFailed();
         if (_inbox.IsClosed)

@@ -26,9 +26,9 @@ internal static class PeerHandshake
     private const string ListenerPurpose = "peer listener";
 
     /// <summary>The dialer's part.</summary>
-    /// <returns>The shared memory that the listener offers, if it does; <see cref="AnswerAsync"/> has to follow.</returns>
+    /// <returns>The shared memory that the listener offers, if it does: then <see cref="AnswerAsync"/> has to follow.</returns>
     /// <exception cref="RpcException">Either side refuses the other, or the connection ended.</exception>
-    public static async Task<MemoryOffer?> DialAsync(
+    public static async Task<Welcome> DialAsync(
         PeerIdentity self, int peer, IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, CancellationToken cancellationToken)
     {
         var hello = HelloOf(self, (uint)peer);
@@ -45,12 +45,12 @@ internal static class PeerHandshake
         await writer.WriteAsync(new PeerFrame { Proof = proof }, cancellationToken);
         var welcome = (await ReadAsync(reader, PeerFrame.ContentOneofCase.Welcome, cancellationToken)).Welcome;
         ThrowIfMismatch(self, answer);
-        return welcome.SharedMemory;
+        return welcome;
     }
 
-    /// <summary>The dialer's answer to an offer of shared memory.</summary>
-    public static Task AnswerAsync(IAsyncStreamWriter<PeerFrame> writer, bool isMapped, CancellationToken cancellationToken)
-        => writer.WriteAsync(new PeerFrame { Mapped = new Mapped { IsMapped = isMapped } }, cancellationToken);
+    /// <summary>The dialer's answer to an offer of shared memory, with an offer of its own board, if it has one.</summary>
+    public static Task AnswerAsync(IAsyncStreamWriter<PeerFrame> writer, bool isMapped, MemoryOffer? board, CancellationToken cancellationToken)
+        => writer.WriteAsync(new PeerFrame { Mapped = new Mapped { IsMapped = isMapped, Board = board } }, cancellationToken);
 
     /// <summary>The listener's part, up to the welcome.</summary>
     /// <returns>The rank that dials, which has proved itself and belongs to this world.</returns>
@@ -76,13 +76,13 @@ internal static class PeerHandshake
             : throw Refusal(StatusCode.FailedPrecondition, $"rank {hello.SourceRank} dials rank {self.Rank}, and the higher rank dials the lower one");
     }
 
-    /// <summary>The listener's last word, with an offer of shared memory where it has made some.</summary>
-    /// <returns>Whether the dialer has mapped what was offered.</returns>
-    public static async Task<bool> WelcomeAsync(
-        IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, MemoryOffer? offer, CancellationToken cancellationToken)
+    /// <summary>The listener's last word, with an offer of shared memory, and of its board, where it has made some.</summary>
+    /// <returns>Whether the dialer has mapped what was offered, and its own board, if it has one.</returns>
+    public static async Task<Mapped> WelcomeAsync(
+        IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, MemoryOffer? offer, MemoryOffer? board, CancellationToken cancellationToken)
     {
-        await writer.WriteAsync(new PeerFrame { Welcome = new Welcome { SharedMemory = offer } }, cancellationToken);
-        return offer is not null && (await ReadAsync(reader, PeerFrame.ContentOneofCase.Mapped, cancellationToken)).Mapped.IsMapped;
+        await writer.WriteAsync(new PeerFrame { Welcome = new Welcome { SharedMemory = offer, Board = board } }, cancellationToken);
+        return offer is null ? new Mapped() : (await ReadAsync(reader, PeerFrame.ContentOneofCase.Mapped, cancellationToken)).Mapped;
     }
 
     /// <summary>A refusal, in words for the other side.</summary>

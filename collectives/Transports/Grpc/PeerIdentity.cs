@@ -11,5 +11,5 @@ namespace Distributed.Collectives.Transports.Grpc;
 internal sealed record PeerIdentity(string JobId, int Epoch, int Rank, int WorldSize, JobSecret Secret)
 {
     /// <summary>The version of peer.proto and of what its messages mean.</summary>
-    public const uint ProtocolVersion = 4;
+    public const uint ProtocolVersion = 5;
 }

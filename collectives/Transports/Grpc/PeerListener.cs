@@ -17,17 +17,19 @@ internal sealed class PeerListener : IAsyncDisposable
     private readonly TimeSpan _handshakeLimit;
     private readonly TransportChoice _choice;
     private readonly string _directory;
+    private readonly MemoryOffer? _board;
     private readonly TaskCompletionSource<PeerTransport>[] _accepted; // [rank - own rank - 1]
     private readonly bool[] _isTaken;
     private GrpcHost? _host;
 
     private PeerListener(
-        PeerIdentity self, GroupFailure failure, TransportChoice choice, string directory, TimeSpan handshakeLimit)
+        PeerIdentity self, GroupFailure failure, TransportChoice choice, string directory, MemoryOffer? board, TimeSpan handshakeLimit)
     {
         _self = self;
         _failure = failure;
         _choice = choice;
         _directory = directory;
+        _board = board;
         _handshakeLimit = handshakeLimit;
         var higherRankCount = self.WorldSize - self.Rank - 1;
         _accepted = [.. Enumerable.Range(0, higherRankCount).Select(_ => new TaskCompletionSource<PeerTransport>(TaskCreationOptions.RunContinuationsAsynchronously))];
@@ -42,6 +44,7 @@ internal sealed class PeerListener : IAsyncDisposable
     /// <param name="failure">Of this rank's group.</param>
     /// <param name="choice">What connects the ranks of this host.</param>
     /// <param name="unixSocketPath">Where the ranks of this host connect, in the job's directory.</param>
+    /// <param name="board">What this rank offers to all of these, if it does.</param>
     /// <param name="tcpAddress">Where the ranks of other hosts connect, if there are any.</param>
     /// <param name="certificate">This rank's certificate, for <paramref name="tcpAddress"/>.</param>
     /// <param name="handshakeLimit">How long a caller may take to prove itself.</param>
@@ -52,12 +55,13 @@ internal sealed class PeerListener : IAsyncDisposable
         GroupFailure failure,
         TransportChoice choice,
         string unixSocketPath,
+        MemoryOffer? board,
         IPAddress? tcpAddress,
         X509Certificate2? certificate,
         TimeSpan handshakeLimit,
         CancellationToken cancellationToken)
     {
-        var listener = new PeerListener(self, failure, choice, Path.GetDirectoryName(unixSocketPath)!, handshakeLimit); // a file has a directory
+        var listener = new PeerListener(self, failure, choice, Path.GetDirectoryName(unixSocketPath)!, board, handshakeLimit); // a file has a directory
         var server = new CallServer(new CallServerOptions(
             unixSocketPath, tcpAddress, tcpAddress is null ? null : Protection(self, certificate!), MaxConnectionCount: (4 * self.WorldSize) + 8)); // one address has the other
         listener._host = await GrpcHost.StartAsync(new PeerService(listener), PeerChannel.MaxMessageByteCount, server, cancellationToken);
@@ -71,11 +75,11 @@ internal sealed class PeerListener : IAsyncDisposable
     /// <summary>Serves one call: the handshake, and then the stream until it ends.</summary>
     public async Task ServeAsync(IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, ServerCallContext context)
     {
-        var (peer, isProtected, region) = await HandshakeAsync(reader, writer, context);
+        var (peer, isProtected, region, board) = await HandshakeAsync(reader, writer, context);
         var killed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var stream = new PeerStream(reader, writer, Complete: () => Task.CompletedTask, Kill: () => killed.TrySetResult());
         var transport = new GrpcTransport(peer, stream, isProtected, carriesSegments: region is null, _failure);
-        _accepted[peer - _self.Rank - 1].SetResult(region is null ? transport : new SharedMemoryTransport(transport, region, isLower: true, _failure));
+        _accepted[peer - _self.Rank - 1].SetResult(region is null ? transport : new SharedMemoryTransport(transport, region, isLower: true, _failure, _board is not null, board));
 
         if (await Task.WhenAny(transport.Ended, killed.Task) == killed.Task && !transport.Ended.IsCompleted)
         {
@@ -96,7 +100,7 @@ internal sealed class PeerListener : IAsyncDisposable
         RemoteCertificateValidationCallback = (_, shown, _, _) => PeerCertificate.IsOfJob(shown, self, out var _), // of whom HandshakeAsync asks, and says
     };
 
-    private async Task<(int Peer, bool IsProtected, SharedMemoryRegion? Region)> HandshakeAsync(
+    private async Task<(int Peer, bool IsProtected, SharedMemoryRegion? Region, SharedMemoryRegion? Board)> HandshakeAsync(
         IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, ServerCallContext context)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
@@ -118,7 +122,8 @@ internal sealed class PeerListener : IAsyncDisposable
                 throw PeerHandshake.Refusal(StatusCode.AlreadyExists, $"rank {peer} is connected to rank {_self.Rank} already; two processes claim its number");
             }
 
-            return (peer, http.Request.IsHttps, await WelcomeAsync(peer, isLocal: !http.Request.IsHttps, reader, writer, limit.Token));
+            var (region, board) = await WelcomeAsync(peer, isLocal: !http.Request.IsHttps, reader, writer, limit.Token);
+            return (peer, http.Request.IsHttps, region, board);
         }
         catch (OperationCanceledException) when (!context.CancellationToken.IsCancellationRequested)
         {
@@ -126,14 +131,19 @@ internal sealed class PeerListener : IAsyncDisposable
         }
     }
 
-    // Returns the memory that the two share from now on, if they do.
-    private async Task<SharedMemoryRegion?> WelcomeAsync(
+    // Returns the memory that the two share from now on, and the peer's board, if there are.
+    private async Task<(SharedMemoryRegion? Region, SharedMemoryRegion? Board)> WelcomeAsync(
         int peer, bool isLocal, IAsyncStreamReader<PeerFrame> reader, IAsyncStreamWriter<PeerFrame> writer, CancellationToken cancellationToken)
     {
-        using var offer = isLocal && _choice != TransportChoice.Grpc ? SharedMemoryRegion.TryCreate(_directory) : null;
-        var isMapped = await PeerHandshake.WelcomeAsync(reader, writer, offer?.Message, cancellationToken);
-        return isMapped ? offer!.Region // it was offered
-            : !isLocal || _choice != TransportChoice.SharedMemory ? null
+        using var offer = isLocal && _choice != TransportChoice.Grpc ? SharedMemoryRegion.TryCreate(_directory, SharedMemoryKind.Pair) : null;
+        var answer = await PeerHandshake.WelcomeAsync(reader, writer, offer?.Message, offer is null ? null : _board, cancellationToken);
+        if (answer.IsMapped && offer is not null)
+        {
+            return (offer.Region, SharedMemoryRegion.TryOpenBoard(_directory, answer.Board));
+        }
+
+        return !isLocal || _choice != TransportChoice.SharedMemory
+            ? default
             : throw PeerHandshake.Refusal(StatusCode.FailedPrecondition, SharedMemoryRegion.Missing(_self.Rank, peer));
     }
 }

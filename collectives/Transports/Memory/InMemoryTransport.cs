@@ -25,7 +25,7 @@ internal sealed class InMemoryTransport(int peerRank, GroupFailure failure) : Pe
     public override TimeSpan Waited => _inbox.Waited;
 
     /// <inheritdoc/>
-    public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation)
+    public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation, int place)
     {
         failure.ThrowIfFailed();
         if (Peer._hasLeft)

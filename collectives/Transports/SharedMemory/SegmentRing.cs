@@ -35,14 +35,17 @@ internal sealed unsafe class SegmentRing(byte* start)
     private const int ReceiverParkedOffset = 128;
     private const int SenderParkedOffset = 256;
 
-    // A slot: number, tag, operation, message length, payload length, detail, payload. A payload of up to 32 bytes lies in the header's line.
+    // A slot: number, tag, operation, message length, payload length and place, detail, payload. A payload of up to 32 bytes lies in the header's line.
     private const int TagOffset = 8;
     private const int OperationOffset = 12;
     private const int MessageByteCountOffset = 16;
-    private const int PayloadByteCountOffset = 24;
+    private const int PayloadWordOffset = 24;
     private const int DetailOffset = 28;
     private const int ShortPayloadOffset = 32;
     private const int LongPayloadOffset = 64;
+    // The word that says how long the payload is, and in its upper bits its place on the sender's board, + 1, where it is there and not in the slot.
+    private const int PlaceShift = 20;
+
     private const int SlotByteCount = LongPayloadOffset + MessageSegments.ByteCount;
 
     // Longer gains nothing where each rank has a core (an offered core comes back within 0.3 us), and costs where ranks share one: 4 ranks on
@@ -64,6 +67,7 @@ internal sealed unsafe class SegmentRing(byte* start)
     private ulong _knownConsumed;
     private volatile bool _isClosed;
     private long _waitedTicks;
+    private byte* _board;
 
     /// <summary>How long the receiver has waited for segments that were not there yet.</summary>
     public TimeSpan Waited => TimeSpan.FromTicks(Interlocked.Read(ref _waitedTicks));
@@ -74,9 +78,30 @@ internal sealed unsafe class SegmentRing(byte* start)
 
     private uint* SenderParked => (uint*)(start + SenderParkedOffset);
 
+    /// <summary>The number of the next segment that is sent; of the sender.</summary>
+    public ulong NextNumber => _sent + 1;
+
+    /// <summary>Names the sender's <see cref="PayloadBoard"/>, which this process has mapped; of the receiver, before it receives.</summary>
+    public void ReadBoard(SharedMemoryRegion? board) => _board = board is null ? null : board.Content;
+
+    /// <summary>Whether the receiver has given back the segment of a number; of the sender. It does not wait.</summary>
+    public bool IsConsumed(ulong number)
+    {
+        if (_knownConsumed < number)
+        {
+            _knownConsumed = Math.Clamp(Volatile.Read(ref *Consumed), _knownConsumed, _sent);
+        }
+
+        return _knownConsumed >= number;
+    }
+
     /// <summary>Puts a segment in, waiting for a free slot; of the sender.</summary>
+    /// <param name="header">Of the segment.</param>
+    /// <param name="payload">[byte]</param>
+    /// <param name="operation">The limit.</param>
+    /// <param name="place">Where the payload is on this rank's board, which the receiver then reads; else it is copied into the slot.</param>
     /// <returns>Whether there was one before the operation's limit or <see cref="Close"/>.</returns>
-    public bool TrySend(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation)
+    public bool TrySend(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation, int place = PayloadBoard.Nowhere)
     {
         if (_sent - _knownConsumed >= SlotCount && !WaitForRoom(operation))
         {
@@ -87,9 +112,13 @@ internal sealed unsafe class SegmentRing(byte* start)
         *(uint*)(slot + TagOffset) = header.Tag;
         *(int*)(slot + OperationOffset) = (int)header.Operation;
         *(long*)(slot + MessageByteCountOffset) = header.MessageByteCount;
-        *(int*)(slot + PayloadByteCountOffset) = payload.Length;
+        *(uint*)(slot + PayloadWordOffset) = (uint)payload.Length | ((uint)(place + 1) << PlaceShift);
         *(uint*)(slot + DetailOffset) = header.Detail.Bits;
-        payload.CopyTo(new Span<byte>(slot + PayloadOffset(payload.Length), MessageSegments.ByteCount));
+        if (place == PayloadBoard.Nowhere)
+        {
+            payload.CopyTo(new Span<byte>(slot + PayloadOffset(payload.Length), MessageSegments.ByteCount));
+        }
+
         Volatile.Write(ref *(ulong*)slot, ++_sent);
         WakeIfParked(ReceiverParked);
         return true;
@@ -108,14 +137,18 @@ internal sealed unsafe class SegmentRing(byte* start)
         }
 
         // Read once and bounded before it is used: the memory is the peer's as well.
-        var byteCount = Math.Clamp(Volatile.Read(ref *(int*)(slot + PayloadByteCountOffset)), 0, MessageSegments.ByteCount);
+        var word = Volatile.Read(ref *(uint*)(slot + PayloadWordOffset));
+        var byteCount = (int)Math.Min(word & ((1u << PlaceShift) - 1), MessageSegments.ByteCount);
+        var place = (int)(word >> PlaceShift) - 1;
         header = new SegmentHeader(
             (Operation)(*(int*)(slot + OperationOffset)),
             *(uint*)(slot + TagOffset),
             _received,
             *(long*)(slot + MessageByteCountOffset),
             new OperationDetail(*(uint*)(slot + DetailOffset)));
-        payload = new ReadOnlySpan<byte>(slot + PayloadOffset(byteCount), byteCount);
+        payload = place == PayloadBoard.Nowhere ? new ReadOnlySpan<byte>(slot + PayloadOffset(byteCount), byteCount)
+            : _board is not null && place < PayloadBoard.PlaceCount ? new ReadOnlySpan<byte>(_board + PayloadBoard.PlaceOffset(place), byteCount)
+            : default; // no place of a board that this rank reads; the length that is due is another
         return true;
     }
 

@@ -9,8 +9,8 @@ using Microsoft.Win32.SafeHandles;
 namespace Distributed.Collectives.Transports.SharedMemory;
 
 /// <summary>
-/// The memory that two ranks of one host share: a nonce, then one <see cref="SegmentRing"/> each way. The lower rank makes it and offers
-/// it over their authenticated stream; the higher one maps it, and no name of it is left.
+/// Memory that ranks of one host share: a nonce, and then one <see cref="SegmentRing"/> each way between the two ranks of a pair, or the <see cref="PayloadBoard"/> of a rank, which all
+/// its peers read. Whoever makes it offers it over an authenticated stream (that of a pair is the lower rank's); the other maps it, and no name of it is left.
 /// </summary>
 /// <remarks>
 /// On Linux it is a memfd: it has no name that others could find, no limit such as a container's /dev/shm has, and is sealed, so that
@@ -21,12 +21,12 @@ internal sealed unsafe partial class SharedMemoryRegion
 {
     private const int NonceByteCount = 32;
     private const int HeaderByteCount = 128;
-    private const long ByteCount = HeaderByteCount + (2 * SegmentRing.ByteCount);
+    private const int BoardReadOffset = NonceByteCount; // of a pair: whether the lower rank reads the higher one's board, and the other way round
+
     private const uint CloseOnExec = 1;    // MFD_CLOEXEC
     private const uint AllowSealing = 2;   // MFD_ALLOW_SEALING
     private const int AddSeals = 1033;     // F_ADD_SEALS
     private const int GetSeals = 1034;     // F_GET_SEALS
-    private const int AllButWrite = 1 | 2 | 4; // F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW
 
     // The mapping ends when nobody refers to it: a thread may be reading from it while another closes the group.
     private readonly SafeBuffer _view;
@@ -35,20 +35,34 @@ internal sealed unsafe partial class SharedMemoryRegion
 
     private byte* Start => (byte*)_view.DangerousGetHandle();
 
+    /// <summary>What is behind the nonce.</summary>
+    public byte* Content => Start + HeaderByteCount;
+
     /// <summary>The ring from the lower to the higher rank, and the one back.</summary>
-    public (SegmentRing Up, SegmentRing Down) Rings
-        => (new SegmentRing(Start + HeaderByteCount), new SegmentRing(Start + HeaderByteCount + SegmentRing.ByteCount));
+    public (SegmentRing Up, SegmentRing Down) Rings => (new SegmentRing(Content), new SegmentRing(Content + SegmentRing.ByteCount));
+
+    /// <summary>The board, of the rank that writes it.</summary>
+    public PayloadBoard Board => new(Content);
+
+    /// <summary>Tells the other rank of a pair that this one reads its board.</summary>
+    public void TellBoardIsRead(bool byLower) => Volatile.Write(ref *BoardRead(byLower), 1);
+
+    /// <summary>Whether one of a pair reads the other's board. Who has joined has told it.</summary>
+    public bool IsBoardRead(bool byLower) => Volatile.Read(ref *BoardRead(byLower)) == 1;
 
     /// <summary>Makes the memory.</summary>
     /// <param name="directory">The job's directory.</param>
+    /// <param name="kind">What for.</param>
     /// <returns>The memory and what the peer has to know; <see langword="null"/> where the system refuses it.</returns>
-    public static SharedMemoryOffer? TryCreate(string directory)
+    public static SharedMemoryOffer? TryCreate(string directory, SharedMemoryKind kind)
     {
+        var byteCount = HeaderByteCount + kind.ContentByteCount;
         var nonce = RandomNumberGenerator.GetBytes(NonceByteCount);
-        var message = new MemoryOffer { ByteCount = ByteCount, Nonce = UnsafeByteOperations.UnsafeWrap(nonce) };
+        var message = new MemoryOffer { ByteCount = (ulong)byteCount, Nonce = UnsafeByteOperations.UnsafeWrap(nonce) };
         try
         {
             SafeFileHandle file;
+            SharedMemoryRegion region;
             string? path = null;
             if (Platform.UsesLinux)
             {
@@ -59,8 +73,9 @@ internal sealed unsafe partial class SharedMemoryRegion
                 }
 
                 (message.ProcessId, message.FileNumber) = ((uint)Environment.ProcessId, (uint)file.DangerousGetHandle());
-                RandomAccess.SetLength(file, ByteCount);
-                if (Control((int)file.DangerousGetHandle(), AddSeals, AllButWrite) != 0)
+                RandomAccess.SetLength(file, byteCount);
+                region = Map(file, byteCount, MemoryMappedFileAccess.ReadWrite);
+                if (Control((int)file.DangerousGetHandle(), AddSeals, kind.Seals) != 0)
                 {
                     file.Dispose();
                     return null;
@@ -70,10 +85,10 @@ internal sealed unsafe partial class SharedMemoryRegion
             {
                 path = PathOf(directory, nonce);
                 file = CreateFile(path);
-                RandomAccess.SetLength(file, ByteCount);
+                RandomAccess.SetLength(file, byteCount);
+                region = Map(file, byteCount, MemoryMappedFileAccess.ReadWrite);
             }
 
-            var region = Map(file);
             nonce.CopyTo(new Span<byte>(region.Start, NonceByteCount));
             return new SharedMemoryOffer(region, message, file, path);
         }
@@ -86,10 +101,13 @@ internal sealed unsafe partial class SharedMemoryRegion
     /// <summary>Maps what a peer of this host has offered over the authenticated stream.</summary>
     /// <param name="directory">The job's directory.</param>
     /// <param name="offer">What the peer says.</param>
+    /// <param name="kind">What it has to be.</param>
     /// <returns><see langword="null"/> where this process cannot reach it, or it is not what was offered.</returns>
-    public static SharedMemoryRegion? TryOpen(string directory, MemoryOffer offer)
+    public static SharedMemoryRegion? TryOpen(string directory, MemoryOffer offer, SharedMemoryKind kind)
     {
-        if (offer.ByteCount != ByteCount || offer.Nonce.Length != NonceByteCount)
+        var byteCount = HeaderByteCount + kind.ContentByteCount;
+        var access = kind.ReaderAccess == MemoryMappedFileAccess.Read ? FileAccess.Read : FileAccess.ReadWrite;
+        if (offer.ByteCount != (ulong)byteCount || offer.Nonce.Length != NonceByteCount)
         {
             return null;
         }
@@ -97,15 +115,15 @@ internal sealed unsafe partial class SharedMemoryRegion
         var path = Platform.UsesLinux ? $"/proc/{offer.ProcessId}/fd/{offer.FileNumber}" : PathOf(directory, offer.Nonce.Span);
         try
         {
-            using var file = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+            using var file = File.OpenHandle(path, FileMode.Open, access, FileShare.ReadWrite | FileShare.Delete);
 
             // The seals first: without them the length could change after it was looked at, and whoever reads beyond an end dies.
-            if ((Platform.UsesLinux && !IsSealed(file)) || RandomAccess.GetLength(file) != ByteCount)
+            if ((Platform.UsesLinux && !HasSeals(file, kind.Seals)) || RandomAccess.GetLength(file) != byteCount)
             {
                 return null;
             }
 
-            var region = Map(file);
+            var region = Map(file, byteCount, kind.ReaderAccess);
             return new ReadOnlySpan<byte>(region.Start, NonceByteCount).SequenceEqual(offer.Nonce.Span) ? region : null;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or NotSupportedException)
@@ -114,21 +132,27 @@ internal sealed unsafe partial class SharedMemoryRegion
         }
     }
 
+    /// <summary>Maps the board that a peer of this host has offered, if it has.</summary>
+    /// <inheritdoc cref="TryOpen"/>
+    public static SharedMemoryRegion? TryOpenBoard(string directory, MemoryOffer? offer) => offer is null ? null : TryOpen(directory, offer, SharedMemoryKind.Board);
+
     /// <summary>Why two ranks that must share memory do not.</summary>
     public static string Missing(int rank, int peer)
         => $"rank {rank} has to share memory with rank {peer} (--transport shm, or DISTRUN_TRANSPORT=shm) and cannot; give all ranks of the job the same transport, or use auto";
 
-    private static SharedMemoryRegion Map(SafeFileHandle file)
+    private uint* BoardRead(bool byLower) => (uint*)(Start + BoardReadOffset) + (byLower ? 0 : 1);
+
+    private static SharedMemoryRegion Map(SafeFileHandle file, long byteCount, MemoryMappedFileAccess access)
     {
         using var mapping = MemoryMappedFile.CreateFromFile(
-            file, mapName: null, ByteCount, MemoryMappedFileAccess.ReadWrite, HandleInheritability.None, leaveOpen: true);
+            file, mapName: null, byteCount, access, HandleInheritability.None, leaveOpen: true);
 #pragma warning disable CA2000 // The region keeps the view.
-        return new SharedMemoryRegion(mapping.CreateViewAccessor(0, ByteCount).SafeMemoryMappedViewHandle);
+        return new SharedMemoryRegion(mapping.CreateViewAccessor(0, byteCount, access).SafeMemoryMappedViewHandle);
 #pragma warning restore CA2000
     }
 
-    private static bool IsSealed(SafeFileHandle file)
-        => Control((int)file.DangerousGetHandle(), GetSeals, 0) is >= 0 and var seals && (seals & AllButWrite) == AllButWrite;
+    private static bool HasSeals(SafeFileHandle file, int wanted)
+        => Control((int)file.DangerousGetHandle(), GetSeals, 0) is >= 0 and var seals && (seals & wanted) == wanted;
 
     private static string PathOf(string directory, ReadOnlySpan<byte> nonce) => Path.Combine(directory, $"m{Convert.ToHexStringLower(nonce[..8])}");
 
@@ -167,13 +191,14 @@ internal sealed class SharedMemoryOffer(SharedMemoryRegion region, MemoryOffer m
 
     public MemoryOffer Message => message;
 
-    /// <summary>Takes the way to the memory away; the mappings stay.</summary>
+    /// <summary>Takes the way to the memory away, once; the mappings stay.</summary>
     public void Dispose()
     {
         file.Dispose();
         if (path is not null)
         {
             File.Delete(path);
+            path = null;
         }
     }
 }

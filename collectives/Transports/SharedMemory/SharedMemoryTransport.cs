@@ -10,6 +10,10 @@ internal sealed class SharedMemoryTransport : PeerTransport
 {
     private readonly GrpcTransport _control;
     private readonly SharedMemoryRegion _region; // holds the mapping for as long as the rings are used
+    private readonly SharedMemoryRegion? _board; // the peer's, likewise
+    private readonly bool _isLower;
+    private readonly bool _hasBoard;
+    private bool? _boardIsRead;
     private readonly SegmentRing _out;
     private readonly SegmentRing _in;
     private readonly GroupFailure _failure;
@@ -18,12 +22,24 @@ internal sealed class SharedMemoryTransport : PeerTransport
     /// <param name="region">The memory that both have mapped.</param>
     /// <param name="isLower">Whether this rank is the lower one of the two.</param>
     /// <param name="failure">The rank's failure.</param>
-    public SharedMemoryTransport(GrpcTransport control, SharedMemoryRegion region, bool isLower, GroupFailure failure)
+    /// <param name="hasBoard">Whether this rank has a <see cref="PayloadBoard"/> and has offered it to the peer.</param>
+    /// <param name="board">The peer's, mapped, if it has one.</param>
+    public SharedMemoryTransport(
+        GrpcTransport control, SharedMemoryRegion region, bool isLower, GroupFailure failure, bool hasBoard = false, SharedMemoryRegion? board = null)
         : base(control.PeerRank)
     {
         _control = control;
         _region = region;
+        _board = board;
+        _isLower = isLower;
+        _hasBoard = hasBoard;
         (_out, _in) = isLower ? region.Rings : (region.Rings.Down, region.Rings.Up);
+        _in.ReadBoard(board);
+        if (board is not null)
+        {
+            region.TellBoardIsRead(isLower);
+        }
+
         _failure = failure;
         _ = control.Left.ContinueWith(
             static (_, transport) => ((SharedMemoryTransport)transport!).Wake(), this, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
@@ -45,10 +61,20 @@ internal sealed class SharedMemoryTransport : PeerTransport
     public override TimeSpan Silence => _control.Silence;
 
     /// <inheritdoc/>
-    public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation)
+    public override SegmentRing? BoardReader
+    {
+        get
+        {
+            _boardIsRead ??= _hasBoard && _region.IsBoardRead(byLower: !_isLower); // once: the memory is the peer's as well
+            return _boardIsRead.Value ? _out : null;
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation, int place)
     {
         _failure.ThrowIfFailed();
-        if (_control.Left.IsCompleted || !_out.TrySend(header, payload, operation))
+        if (_control.Left.IsCompleted || !_out.TrySend(header, payload, operation, BoardReader is null ? PayloadBoard.Nowhere : place))
         {
             throw Failed($"rank {PeerRank} did not take what was sent to it in time");
         }
@@ -73,6 +99,7 @@ internal sealed class SharedMemoryTransport : PeerTransport
     {
         _in.Release();
         GC.KeepAlive(_region);
+        GC.KeepAlive(_board);
     }
 
     /// <inheritdoc/>
