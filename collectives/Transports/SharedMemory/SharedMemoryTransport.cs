@@ -74,7 +74,10 @@ internal sealed class SharedMemoryTransport : PeerTransport
     public override void Send(in SegmentHeader header, ReadOnlySpan<byte> payload, RunningOperation operation, int place)
     {
         _failure.ThrowIfFailed();
-        if (_control.Left.IsCompleted || !_out.TrySend(header, payload, operation, BoardReader is null ? PayloadBoard.Nowhere : place))
+
+        // The peer is asked for the first payload on the board only: the messages by which ranks join go before it has told.
+        var isOnBoard = place != PayloadBoard.Nowhere && BoardReader is not null;
+        if (_control.Left.IsCompleted || !_out.TrySend(header, payload, operation, isOnBoard ? place : PayloadBoard.Nowhere))
         {
             throw Failed($"rank {PeerRank} did not take what was sent to it in time");
         }
