@@ -16,6 +16,7 @@ public sealed class MetricsTests
         const int Length = 12_347;
         await using var world = await TestWorld.StartAsync(transport, 3);
         var heard = Listen(out var listener);
+        using var others = new CountdownEvent(2);
         using (listener)
         {
             RankThreads.Run(world.Ranks, group =>
@@ -23,7 +24,13 @@ public sealed class MetricsTests
                 group.AllReduce(new float[10]);
                 if (group.Rank == 2)
                 {
-                    Thread.Sleep(400);
+                    // The others are on their way, however busy the machine is.
+                    Assert.True(others.Wait(TimeSpan.FromSeconds(100)));
+                    Thread.Sleep(800);
+                }
+                else
+                {
+                    others.Signal();
                 }
 
                 group.AllGather(new byte[Length], new byte[3 * Length]);
