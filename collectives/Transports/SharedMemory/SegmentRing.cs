@@ -43,6 +43,7 @@ internal sealed unsafe class SegmentRing(byte* start)
     private const int DetailOffset = 28;
     private const int ShortPayloadOffset = 32;
     private const int LongPayloadOffset = 64;
+
     // The word that says how long the payload is, and in its upper bits its place on the sender's board, + 1, where it is there and not in the slot.
     private const int PlaceShift = 20;
 

@@ -14,7 +14,6 @@ internal enum VectorLength
 /// </content>
 internal sealed partial class Assembler
 {
-
     // The opcode maps and the implied prefixes, as EVEX and VEX number them.
     private const int Map0F = 1;
     private const int Map0F38 = 2;
