@@ -10,6 +10,7 @@ namespace Distributed.Collectives.Hosting;
 public static unsafe partial class ProcessorBinding
 {
     private const int MaskLength = 16; // 1024 processors, as many as glibc's cpu_set_t holds
+    private const int ProcessorsOnline = 84; // _SC_NPROCESSORS_ONLN of Linux, in glibc and in musl
 
     /// <summary>The number of processors that the calling thread may use; 0 where the system does not bind.</summary>
     public static int AllowedCount()
@@ -28,6 +29,9 @@ public static unsafe partial class ProcessorBinding
 
         return count;
     }
+
+    /// <summary>The number of processors that the machine has; 0 where the system does not bind.</summary>
+    public static int OnlineCount() => Platform.UsesLinux ? (int)Configuration(ProcessorsOnline) : 0;
 
     /// <summary>Binds the calling thread to one of the processors that it may use now.</summary>
     /// <param name="index">Which of them, in ascending order.</param>
@@ -62,6 +66,9 @@ public static unsafe partial class ProcessorBinding
         new Span<ulong>(mask, MaskLength).Clear();
         return Platform.UsesLinux && GetAffinity(0, MaskLength * sizeof(ulong), mask) >= 0;
     }
+
+    [LibraryImport("libc", EntryPoint = "sysconf")]
+    private static partial nint Configuration(int name);
 
     [LibraryImport("libc", EntryPoint = "sched_getaffinity")]
     private static partial int GetAffinity(int threadId, nint byteCount, ulong* mask);

@@ -12,16 +12,22 @@ namespace Distributed.Collectives.Launching;
 /// </remarks>
 public static class RankBinding
 {
+    /// <summary>Binds the calling thread to the processor of <see cref="ProcessorOf"/>, if there is one.</summary>
+    /// <param name="environment">Of this rank.</param>
+    /// <returns>Whether it is bound now. It should not be the main thread, whose processors all threads get that the runtime starts later.</returns>
+    public static bool TryBind(RankEnvironment environment)
+        => ProcessorOf(environment, ProcessorBinding.AllowedCount(), ProcessorBinding.OnlineCount()) is { } processor && ProcessorBinding.TryBind(processor);
+
     /// <summary>
-    /// Binds the calling thread where the host has more ranks than it may use processors, and as many for each of these. Neighbours go to different ones, as those that share a
+    /// The processor of a rank, where its host has more ranks than processors, and as many for each of these. Neighbours have different ones, as those that share a
     /// dimension of a mesh work at the same time.
     /// </summary>
     /// <param name="environment">Of this rank. Its rank counts, and not the one on its host, which <c>--virtual-local-rank</c> makes 0 for all.</param>
-    /// <returns>Whether it is bound now. It should not be the main thread, whose processors all threads get that the runtime starts later.</returns>
-    public static bool TryBind(RankEnvironment environment)
-    {
-        ArgumentNullException.ThrowIfNull(environment);
-        var count = ProcessorBinding.AllowedCount();
-        return count > 1 && environment.LocalWorldSize > count && environment.LocalWorldSize % count == 0 && ProcessorBinding.TryBind(environment.Rank % count);
-    }
+    /// <param name="allowedCount">Processors that the rank may use.</param>
+    /// <param name="onlineCount">Processors of the machine. A part of them is what somebody has bound the rank to, and who shares that part is not known.</param>
+    /// <returns><see langword="null"/> where the rank is better left to the system.</returns>
+    internal static int? ProcessorOf(RankEnvironment environment, int allowedCount, int onlineCount)
+        => allowedCount > 1 && allowedCount == onlineCount && environment.LocalWorldSize > allowedCount && environment.LocalWorldSize % allowedCount == 0
+            ? environment.Rank % allowedCount
+            : null;
 }

@@ -10,7 +10,7 @@ public sealed class RankBindingTests
     public void TryBind_TwiceAsManyRanksAsProcessors_GivesEachProcessorTwo()
     {
         var count = ProcessorBinding.AllowedCount();
-        if (count < 2)
+        if (count < 2 || count < ProcessorBinding.OnlineCount())
         {
             Assert.False(RankBinding.TryBind(Ranks(2)[0]));
             return;
@@ -38,6 +38,19 @@ public sealed class RankBindingTests
         var count = ProcessorBinding.AllowedCount();
         Assert.All(Ranks(Math.Max(1, (ranksOfEach * count) + more)), rank => Assert.False(OnThread(() => RankBinding.TryBind(rank))));
     }
+
+    [Theory]
+    [InlineData(0, 4, 2, 2, 0)]
+    [InlineData(3, 4, 2, 2, 1)]
+    [InlineData(7, 4, 4, 4, null)] // as many ranks as processors
+    [InlineData(0, 4, 2, 4, null)] // bound to a part, of which another rank may have the same
+    [InlineData(0, 5, 2, 2, null)] // unequal shares
+    [InlineData(0, 4, 1, 1, null)]
+    [InlineData(0, 4, 0, 0, null)] // a system that does not bind
+    public void ProcessorOf_MoreRanksThanAllProcessors_IsTheirsByTurns(int rank, int localWorldSize, int allowedCount, int onlineCount, int? expected)
+        => Assert.Equal(
+            expected,
+            RankBinding.ProcessorOf(new RankEnvironment { Rank = rank, LocalRank = 0, WorldSize = 8, LocalWorldSize = localWorldSize }, allowedCount, onlineCount));
 
     [Fact]
     public void TryBind_ProcessorThatIsNotThere_ChangesNothing()
