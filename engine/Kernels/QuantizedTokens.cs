@@ -69,9 +69,12 @@ internal unsafe ref struct QuantizedTokens<TFormat>
         (_firstTile, _tileCount, _firstToken) = (firstTile, tileCount, firstToken);
         _tokenCount = _code is null ? QuantizedPairs<TFormat>.TokenCount : Math.Min(MaxTokenCount, _inputs.TokenCount - firstToken);
         Sum(0, _weights.GroupCount, _sums);
-        for (var sums = _sums; _code is null && sums < _sums + ((tileCount + 1) / 2 * SumsLength); sums += LaneCount)
+        if (_code is null)
         {
-            QuantizedPairs<TFormat>.Order(sums);
+            for (var sums = _sums; sums < _sums + ((tileCount + 1) / 2 * SumsLength); sums += LaneCount)
+            {
+                QuantizedPairs<TFormat>.Order(sums);
+            }
         }
     }
 
