@@ -9,18 +9,45 @@ namespace Distributed.Engine.Checkpoints;
 /// Linux keeps what is written in pages as large as the piece, where the file system can (ext4 since 6.16, XFS, Btrfs), and maps a whole piece by one entry: a
 /// <see cref="MappedFile"/> is then read as fast as memory of 2 MiB pages, where a file in pages of 4 KiB gives a fifth to a third less.
 /// </remarks>
-/// <param name="handle">An empty file, which stays the caller's.</param>
-internal sealed class LargePageWriter(SafeFileHandle handle)
+internal sealed class LargePageWriter
 {
     /// <summary>A large page of x86-64 and of most Arm64 systems; all the memory that writing takes.</summary>
     public const int PieceByteCount = 2 << 20;
 
+    private readonly SafeFileHandle _handle;
     private readonly byte[] _piece = new byte[PieceByteCount];
     private long _start;
     private int _count;
 
+    private LargePageWriter(SafeFileHandle handle) => _handle = handle;
+
     /// <summary>Bytes so far.</summary>
     public long Position => _start + _count;
+
+    /// <summary>Writes a file and brings it to the disk; it appears under its name when it is whole, and until then what stood there before still does.</summary>
+    /// <param name="path">Replaced where it exists.</param>
+    /// <param name="write">Appends all of the content.</param>
+    /// <exception cref="IOException">The disk is full or the folder may not be written to.</exception>
+    public static void Write(string path, Action<LargePageWriter> write)
+    {
+        // In the same folder, so that the rename is one step; random, so that two writers do not meet.
+        var partial = $"{path}.{Guid.NewGuid():N}.partial";
+        try
+        {
+            using (var handle = File.OpenHandle(partial, FileMode.CreateNew, FileAccess.Write, FileShare.None))
+            {
+                var file = new LargePageWriter(handle);
+                write(file);
+                file.Finish();
+            }
+
+            File.Move(partial, path, overwrite: true);
+        }
+        finally
+        {
+            File.Delete(partial);
+        }
+    }
 
     /// <summary>The next bytes.</summary>
     /// <exception cref="IOException">The disk is full.</exception>
@@ -49,7 +76,7 @@ internal sealed class LargePageWriter(SafeFileHandle handle)
         var written = (int)Math.Clamp(_start - position, 0, bytes.Length);
         if (written > 0)
         {
-            RandomAccess.Write(handle, bytes[..written], position);
+            RandomAccess.Write(_handle, bytes[..written], position);
         }
 
         if (written < bytes.Length)
@@ -58,13 +85,11 @@ internal sealed class LargePageWriter(SafeFileHandle handle)
         }
     }
 
-    /// <summary>Writes what is left and brings all of it to the disk; nothing may follow.</summary>
-    /// <exception cref="IOException">The disk is full.</exception>
-    public void Finish()
+    private void Finish()
     {
         WritePiece();
-        RandomAccess.SetLength(handle, _start); // where zeros are the last
-        RandomAccess.FlushToDisk(handle);
+        RandomAccess.SetLength(_handle, _start); // where zeros are the last
+        RandomAccess.FlushToDisk(_handle);
     }
 
     // Zeros are left as a hole in the file.
@@ -73,7 +98,7 @@ internal sealed class LargePageWriter(SafeFileHandle handle)
         var bytes = _piece.AsSpan(0, _count);
         if (bytes.ContainsAnyExcept((byte)0))
         {
-            RandomAccess.Write(handle, bytes, _start);
+            RandomAccess.Write(_handle, bytes, _start);
         }
 
         _start += _count;

@@ -21,23 +21,7 @@ public static class MetaShardWriter
             throw new ArgumentException($"Tensor '{empty.Name}' needs extents of at least 1.", nameof(tensors));
         }
 
-        // In the same folder, so that the rename is one step; random, so that two writers do not meet.
-        var partial = $"{path}.{Guid.NewGuid():N}.partial";
-        try
-        {
-            using (var handle = File.OpenHandle(partial, FileMode.CreateNew, FileAccess.Write, FileShare.None))
-            {
-                var file = new LargePageWriter(handle);
-                WriteContainer(file, Path.GetFileNameWithoutExtension(path), tensors, cancellationToken);
-                file.Finish();
-            }
-
-            File.Move(partial, path, overwrite: true);
-        }
-        finally
-        {
-            File.Delete(partial);
-        }
+        LargePageWriter.Write(path, file => WriteContainer(file, Path.GetFileNameWithoutExtension(path), tensors, cancellationToken));
     }
 
     private static void WriteContainer(

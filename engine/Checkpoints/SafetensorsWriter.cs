@@ -15,24 +15,7 @@ internal static class SafetensorsWriter
     /// <param name="cancellationToken">Looked at between buffers of 1 MiB.</param>
     /// <exception cref="IOException">The disk is full or the folder may not be written to.</exception>
     public static void Write(string path, IReadOnlyList<ShardTensor> tensors, CancellationToken cancellationToken)
-    {
-        var partial = $"{path}.{Guid.NewGuid():N}.partial";
-        try
-        {
-            using (var handle = File.OpenHandle(partial, FileMode.CreateNew, FileAccess.Write, FileShare.None))
-            {
-                var file = new LargePageWriter(handle);
-                WriteContent(file, tensors, cancellationToken);
-                file.Finish();
-            }
-
-            File.Move(partial, path, overwrite: true);
-        }
-        finally
-        {
-            File.Delete(partial);
-        }
-    }
+        => LargePageWriter.Write(path, file => WriteContent(file, tensors, cancellationToken));
 
     /// <summary>Bytes of a tensor in the file.</summary>
     public static long ByteCountOf(ShardTensor tensor) => checked(tensor.ElementCount * StorageType.Of(tensor.Type).ItemByteCount);

@@ -75,13 +75,7 @@ public sealed class LargePageWriterTests
         var path = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
         try
         {
-            using (var handle = File.OpenHandle(path, FileMode.CreateNew, FileAccess.Write))
-            {
-                var file = new LargePageWriter(handle);
-                write(file);
-                file.Finish();
-            }
-
+            LargePageWriter.Write(path, write);
             return File.ReadAllBytes(path);
         }
         finally
